@@ -1,0 +1,32 @@
+/* Model files to graphs. Weights stay in the mapped files. */
+#ifndef WA_IMPORT_H
+#define WA_IMPORT_H
+#include "graph/graph.h"
+
+/* One file of a model: its path inside the model's folder and its mapped bytes (borrowed, must
+ * outlive every graph made from them). */
+typedef struct wa_model_file {
+    wa_str name;
+    const uint8_t *data;
+    uint64_t size;
+} wa_model_file;
+typedef struct wa_model_files {
+    const wa_model_file *files;
+    uint32_t count;
+} wa_model_files;
+const wa_model_file *wa__model_file(const wa_model_files *m, const char *name); /* NULL when absent */
+
+typedef enum wa_format { WA_FORMAT_UNKNOWN = 0, WA_FORMAT_ONNX, WA_FORMAT_HF } wa_format;
+/* ONNX when a .onnx file is there (model.onnx, else onnx/model.onnx, else the only one; several
+ * candidates fail naming them); else HF when config.json and *.safetensors are. *main_file is the
+ * file that import starts from. */
+wa_status wa__import_detect(const wa_model_files *m, wa_format *format, const wa_model_file **main_file, wa_error *err) WA_MUST_CHECK;
+/* Dispatches by format. The result verifies, with symbolic dims where the model leaves them open
+ * (HF: "batch", "sequence"). Every unknown operator (with domain, opset, count), or the unsupported
+ * architecture and config keys, is listed in one error, WA_UNSUPPORTED. */
+wa_status wa__import(const wa_model_files *m, wa_graph **out, wa_error *err) WA_MUST_CHECK;
+/* The two importers, for tests. `m` lets ONNX find external data files. */
+wa_status wa__import_onnx(const wa_model_files *m, const wa_model_file *file, wa_graph **out, wa_error *err) WA_MUST_CHECK;
+wa_status wa__import_hf(const wa_model_files *m, wa_graph **out, wa_error *err) WA_MUST_CHECK;
+
+#endif

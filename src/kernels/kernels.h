@@ -1,0 +1,64 @@
+/* Which kernels exist, and how to call or generate them.
+ * CPU: a table by operator: `<group>_ref.c` the naive oracle, `<group>_cpu.c` the fast one.
+ * WebGPU: a kernel id and numbers (spec) generate WGSL text; plans carry those only.
+ * The CPU half is kernels_cpu.h's table, the WGSL half wgsl.h: see each. */
+#ifndef WA_KERNELS_H
+#define WA_KERNELS_H
+#include "base/tensor.h"
+#include "base/threads.h"
+
+typedef struct wa_kernel_args {
+    wa_op op;
+    int32_t opset;
+    const wa_attr *attrs;
+    uint32_t attr_count;
+    const wa_view *in; /* an omitted input has data NULL and dtype NONE */
+    uint32_t in_count;
+    wa_view *out; /* types and memory set by the caller; never overlap inputs */
+    uint32_t out_count;
+    wa_pool *pool; /* NULL: single-threaded */
+    void *scratch; /* 64-aligned, wa__kernel_scratch bytes, may be NULL when that is 0 */
+    const void *const *prepared; /* per input: weights packed by wa__kernel_prepare, or NULL; may be NULL */
+} wa_kernel_args;
+
+typedef wa_status (*wa_kernel_fn)(const wa_kernel_args *a, wa_error *err);
+
+/* The reference: NULL when the operator has none. Supports every dtype its op allows. */
+wa_kernel_fn wa__kernel_ref(wa_op op);
+/* The fast form for these argument types; falls back to the reference. NULL when neither exists. */
+wa_kernel_fn wa__kernel_cpu(wa_op op, const wa_kernel_args *a);
+/* Scratch bytes the fast form wants for these types. */
+size_t wa__kernel_scratch(const wa_kernel_args *a);
+/* Packed form of a constant input (matrix weights into panels): bytes it takes (0: use as it is),
+ * and the packing itself into 64-aligned dst. */
+size_t wa__kernel_prepare_bytes(const wa_kernel_args *a, uint32_t input);
+void wa__kernel_prepare(const wa_kernel_args *a, uint32_t input, void *dst);
+
+/* Evaluates by the reference; its signature is opt's wa_opt_eval_fn, so folding can use it. */
+wa_status wa__kernel_eval(void *user, wa_op op, const wa_attr *attrs, uint32_t attr_count, const wa_view *in, uint32_t in_count,
+                          wa_view *out, uint32_t out_count, wa_error *err);
+
+/* --- WGSL ------------------------------------------------------------------------------------- */
+#define WA_WGSL_SPEC_MAX 24
+/* Kernel ids are stable numbers (they stand in plans); the table is in kernels/wgsl.c. */
+typedef struct wa_wgsl_spec {
+    uint32_t kernel;               /* wa_wgsl_kernel */
+    uint32_t spec[WA_WGSL_SPEC_MAX]; /* meaning per kernel: types, tiles, fusions, weight dims */
+    uint32_t code_offset, code_count; /* elementwise chains: words in the plan's code table */
+} wa_wgsl_spec;
+typedef struct wa_wgsl_info {
+    const char *name;
+    uint32_t binding_count; /* storage bindings, without the params uniform at the end */
+    uint32_t write_mask;    /* bit i: binding i is written */
+    uint32_t workgroup_bytes;
+    uint32_t features; /* WA_FEATURE_* needed */
+} wa_wgsl_info;
+enum { WA_FEATURE_F16 = 1, WA_FEATURE_SUBGROUPS = 2, WA_FEATURE_SUBGROUP_MATRIX = 4, WA_FEATURE_TIMESTAMP = 8 };
+/* Checks id and every spec number (they may come from a hostile plan); fills info (may be NULL). */
+wa_status wa__wgsl_check(const wa_wgsl_spec *s, const uint32_t *code, wa_wgsl_info *info, wa_error *err) WA_MUST_CHECK;
+/* The shader text. Bindings 0..n-1 are storage buffers in group 0, binding n the params uniform. */
+wa_status wa__wgsl_generate(const wa_wgsl_spec *s, const uint32_t *code, wa_buf *out, wa_error *err) WA_MUST_CHECK;
+/* Hash over every kernel's generator: part of plan keys. Changes when any template changes. */
+void wa__kernels_hash(uint8_t out[32]);
+
+#endif

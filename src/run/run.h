@@ -1,0 +1,65 @@
+/* One interface over targets: load a plan, set inputs, run an entry, read outputs.
+ * thread at a time; cancel may be called from any thread. */
+#ifndef WA_RUN_H
+#define WA_RUN_H
+#include "plan/plan.h"
+#include <stdatomic.h>
+
+/* Bytes of the model's files: weights are read through it, in place. files[i] matches plan source i. */
+typedef struct wa_run_source {
+    const uint8_t *data;
+    uint64_t size;
+} wa_run_source;
+
+typedef struct wa_run_progress { /* of a load */
+    uint64_t bytes_done, bytes_total;
+    uint32_t pipelines_done, pipelines_total;
+} wa_run_progress;
+
+typedef struct wa_run_control { /* all optional */
+    uint32_t timeout_ms; /* 0: none */
+    const atomic_bool *cancel;
+    void (*progress)(void *user, const wa_run_progress *p); /* on the calling thread */
+    void *user;
+} wa_run_control;
+
+typedef struct wa_run_stats {
+    double wall_ms;      /* inputs handed over to outputs received */
+    double device_ms;    /* as the target itself measured the run, < 0 unknown (page: performance.now) */
+    double gpu_ms;       /* timestamp queries, < 0 not offered */
+    uint32_t dispatches, submits, cpu_segments, transfers;
+    double *dispatch_us; /* per dispatch when profiling was asked for, else NULL; owned by the runner */
+} wa_run_stats;
+
+typedef struct wa_run_target { /* what really ran; strings live as long as the runner */
+    const char *target;  /* "cpu", "webgpu" */
+    const char *browser, *browser_version; /* NULL on the CPU */
+    const char *adapter_vendor, *adapter_architecture, *adapter_device, *adapter_description;
+    bool adapter_software;
+    uint32_t features;
+    uint64_t limit_buffer, limit_binding;
+    uint32_t workgroup_bytes, invocations;
+} wa_run_target;
+
+typedef struct wa_runner wa_runner;
+typedef struct wa_runner_ops {
+    const char *name;
+    /* plan and sources are borrowed until unload. handle names the loaded plan. */
+    wa_status (*load)(wa_runner *r, const wa_plan *plan, const wa_run_source *sources, uint32_t source_count,
+                      const wa_run_control *c, uint32_t *handle, wa_error *err);
+    /* inputs match the entry's input ios in order (types exactly), outputs likewise with memory of
+     * the caller. stats may be NULL. */
+    wa_status (*run)(wa_runner *r, uint32_t handle, uint32_t entry, const wa_view *inputs, uint32_t input_count,
+                     wa_view *outputs, uint32_t output_count, const wa_run_control *c, wa_run_stats *stats, wa_error *err);
+    wa_status (*unload)(wa_runner *r, uint32_t handle, wa_error *err);
+    /* Bytes that the target really allocated for everything loaded now. */
+    uint64_t (*actual_bytes)(wa_runner *r);
+    const wa_run_target *(*target)(wa_runner *r);
+    void (*free)(wa_runner *r);
+} wa_runner_ops;
+struct wa_runner {
+    const wa_runner_ops *ops;
+};
+
+
+#endif
