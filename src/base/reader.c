@@ -15,7 +15,7 @@ wa_status wa__read_bytes(wa_reader *r, size_t n, const uint8_t **out, const char
 #define READ_FIXED(name, type)                                                                     \
     wa_status name(wa_reader *r, type *out, const char *field, wa_error *err)                      \
     {                                                                                              \
-        const uint8_t *p;                                                                          \
+        const uint8_t *p = NULL;                                                                        \
         WA_TRY(wa__read_bytes(r, sizeof(type), &p, field, err));                                   \
         memcpy(out, p, sizeof(type));                                                              \
         return WA_OK;                                                                              \
