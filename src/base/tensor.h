@@ -53,6 +53,11 @@ const wa_attr *wa__attr_find(const wa_attr *attrs, uint32_t count, const char *n
 int64_t wa__attr_int(const wa_attr *attrs, uint32_t count, const char *name, int64_t fallback);
 float wa__attr_float(const wa_attr *attrs, uint32_t count, const char *name, float fallback);
 
+/* Fused elementwise chains (operator Elementwise): words a step, and the mark of no operand. The
+ * format is in graph/graph.h. */
+#define WA_EW_WORDS  4
+#define WA_EW_ABSENT INT32_MIN
+
 /* NumPy broadcasting of two shapes; false when they do not match. */
 bool wa__broadcast(const wa_tensor_type *a, const wa_tensor_type *b, wa_tensor_type *out);
 

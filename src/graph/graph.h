@@ -8,6 +8,22 @@
  * Shapes: a dim >= 0 is bound; a dim < 0 is symbolic, number -1-dim in graph->symbols (names such
  * as "batch"). rank WA_RANK_UNKNOWN: not inferred yet. Symbols are bound by wa__graph_bind before
  * shape inference and folding run, so that passes and planner see numbers only.
+ *
+ * Names and attribute names are copied into the arena by every builder. A value that was made early
+ * (wa__graph_value) gets its producer by wa__graph_replace(early, real output); wa__graph_compact
+ * then sweeps it.
+ *
+ * Elementwise (a fused chain that one kernel runs in one pass over the output, every input
+ * broadcast to the output's shape):
+ *   code   INTS, WA_EW_WORDS numbers a step: {op id, a, b, c}. An operand k >= 0 is input k of the
+ *          node when k < input count, else the result of step k - input count (always an earlier
+ *          one); -1-i is immediate i; WA_EW_ABSENT none. The last step's result is the output.
+ *   imm    FLOATS (absent when there are none). An immediate has the element type of the step's
+ *          other operands, and is exact in it.
+ *   dtypes INTS, one a step: the element type (wa_dtype) of its result. Cast's target is this.
+ * Operators: the elementwise ones of the table with 1 to 3 operands (Min, Max, Sum, Mean only with
+ * two). Attributes become operands: LeakyRelu, Elu {x, alpha}; HardSigmoid {x, alpha, beta};
+ * Gelu {x, 0 for erf or 1 for tanh}; Mod {a, b, fmod 0 or 1}; Clip {x, low or absent, high or absent}.
  */
 #ifndef WA_GRAPH_H
 #define WA_GRAPH_H
@@ -87,6 +103,7 @@ uint32_t wa__graph_add(wa_graph *g, wa_op op, const uint32_t *inputs, uint32_t i
 bool wa__node_set_int(wa_graph *g, uint32_t node, const char *name, int64_t v);
 bool wa__node_set_float(wa_graph *g, uint32_t node, const char *name, float v);
 bool wa__node_set_ints(wa_graph *g, uint32_t node, const char *name, const int64_t *v, uint32_t count);
+bool wa__node_set_floats(wa_graph *g, uint32_t node, const char *name, const float *v, uint32_t count);
 bool wa__node_set_str(wa_graph *g, uint32_t node, const char *name, wa_str v);
 int64_t wa__node_int(const wa_node *n, const char *name, int64_t fallback);
 float wa__node_float(const wa_node *n, const char *name, float fallback);

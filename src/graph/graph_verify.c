@@ -1,0 +1,152 @@
+/* The graph's rules, checked after import and after each pass. In: a graph. Out: WA_OK, or WA_VERIFY
+ * with the node or value and the rule that it breaks. Called by import, opt, api, tests. */
+#include "graph/graph_int.h"
+
+static wa_status check_type(const wa_graph *g, const wa_value *v, uint32_t id, wa_error *err)
+{
+    const wa_tensor_type *t = &v->type;
+    if (t->rank == WA_RANK_UNKNOWN && v->kind == WA_VALUE_NODE) return WA_OK;
+    if (t->rank > WA_RANK_MAX)
+        return wa__fail(err, WA_VERIFY, "value %u (%.*s): rank %u is over %d", id, WA_STR_ARG(v->name), t->rank, WA_RANK_MAX);
+    if (wa__dtype_info(t->dtype)->bits == 0)
+        return wa__fail(err, WA_VERIFY, "value %u (%.*s) has no element type", id, WA_STR_ARG(v->name));
+    for (uint32_t i = 0; i < t->rank; i++)
+        if (t->dims[i] > WA_LIMIT_ELEMENTS || (t->dims[i] < 0 && -1 - t->dims[i] >= g->symbol_count))
+            return wa__fail(err, WA_VERIFY, "value %u (%.*s): dimension %u is %lld, neither a size nor a symbol", id, WA_STR_ARG(v->name), i, (long long)t->dims[i]);
+    return WA_OK;
+}
+
+static wa_status check_const(const wa_graph *g, const wa_value *v, uint32_t id, wa_error *err)
+{
+    uint64_t bytes;
+    if (!wa__type_bytes(&v->type, &bytes))
+        return wa__fail(err, WA_VERIFY, "constant %u (%.*s) has an open or too large shape", id, WA_STR_ARG(v->name));
+    if (!v->data && bytes) return wa__fail(err, WA_VERIFY, "constant %u (%.*s) has no bytes", id, WA_STR_ARG(v->name));
+    if (v->source < 0) return WA_OK;
+    if ((uint32_t)v->source >= g->source_count)
+        return wa__fail(err, WA_VERIFY, "constant %u (%.*s) names source %d of %u", id, WA_STR_ARG(v->name), (int)v->source, g->source_count);
+    const wa_source *s = &g->sources[v->source];
+    if (v->offset > s->size || s->size - v->offset < bytes || v->data != s->data + v->offset)
+        return wa__fail(err, WA_VERIFY, "constant %u (%.*s) lies outside its file", id, WA_STR_ARG(v->name));
+    return WA_OK;
+}
+
+static wa_status check_value(const wa_graph *g, uint32_t id, wa_error *err)
+{
+    const wa_value *v = &g->values[id];
+    if (v->kind != WA_VALUE_INPUT && v->kind != WA_VALUE_CONST && v->kind != WA_VALUE_NODE)
+        return wa__fail(err, WA_VERIFY, "value %u has no kind", id);
+    if (v->kind != WA_VALUE_NODE && v->producer != WA_NONE)
+        return wa__fail(err, WA_VERIFY, "value %u (%.*s) is an input or constant yet has a producer", id, WA_STR_ARG(v->name));
+    WA_TRY(check_type(g, v, id, err));
+    return v->kind == WA_VALUE_CONST ? check_const(g, v, id, err) : WA_OK;
+}
+
+/* Optional inputs that stand before required ones; all others follow them. */
+static bool may_omit(wa_op op, uint32_t input, int inputs_min)
+{
+    if (op == WA_OP_EmbedLayerNorm) return input == 1 || input == 4 || (int)input >= inputs_min;
+    return (int)input >= inputs_min;
+}
+
+static wa_status check_counts(const wa_graph *g, uint32_t node, wa_error *err)
+{
+    char text[256];
+    const wa_node *n = &g->nodes[node];
+    const wa_op_info *t = wa__op_info(n->op);
+    if (!t->name) return wa__fail(err, WA_VERIFY, "node %u (%.*s): operator %d is not in the table", node, WA_STR_ARG(n->name), (int)n->op);
+    wa__node_text(g, node, text, sizeof text);
+    if ((int64_t)n->input_count < t->inputs_min || (t->inputs_max >= 0 && (int64_t)n->input_count > t->inputs_max))
+        return wa__fail(err, WA_VERIFY, "%s has %u inputs; it takes %d to %d", text, n->input_count, t->inputs_min, t->inputs_max);
+    if (n->output_count == 0 || (t->outputs >= 0 && (int64_t)n->output_count != t->outputs))
+        return wa__fail(err, WA_VERIFY, "%s has %u outputs; it makes %d", text, n->output_count, t->outputs);
+    for (uint32_t i = 0; i < n->input_count; i++)
+        if (n->inputs[i] == WA_NONE && !may_omit(n->op, i, t->inputs_min))
+            return wa__fail(err, WA_VERIFY, "%s: input %u is required", text, i);
+    return WA_OK;
+}
+
+/* Single assignment and order: made[v] is set once v may be used. */
+static wa_status check_node(const wa_graph *g, uint32_t node, bool *made, wa_error *err)
+{
+    char text[256];
+    const wa_node *n = &g->nodes[node];
+    WA_TRY(check_counts(g, node, err));
+    wa__node_text(g, node, text, sizeof text);
+    for (uint32_t i = 0; i < n->input_count; i++) {
+        uint32_t v = n->inputs[i];
+        if (v == WA_NONE) continue;
+        if (v >= g->value_count) return wa__fail(err, WA_VERIFY, "%s: input %u names value %u of %u", text, i, v, g->value_count);
+        if (!made[v])
+            return wa__fail(err, WA_VERIFY, "%s: input %u (%.*s) is not made before it is used", text, i, WA_STR_ARG(g->values[v].name));
+    }
+    for (uint32_t i = 0; i < n->output_count; i++) {
+        uint32_t v = n->outputs[i];
+        if (v >= g->value_count) return wa__fail(err, WA_VERIFY, "%s: output %u names value %u of %u", text, i, v, g->value_count);
+        if (made[v]) return wa__fail(err, WA_VERIFY, "%s: output %u (%.*s) is made twice", text, i, WA_STR_ARG(g->values[v].name));
+        if (g->values[v].kind != WA_VALUE_NODE || g->values[v].producer != node)
+            return wa__fail(err, WA_VERIFY, "%s: output %u does not name this node as its producer", text, i);
+        made[v] = true;
+    }
+    return WA_OK;
+}
+
+static wa_status check_names(const wa_graph *g, wa_error *err)
+{
+    size_t slots = 16;
+    while (slots < (size_t)g->value_count * 2) slots *= 2;
+    uint32_t *table = wa__alloc(slots, sizeof *table); /* value + 1 */
+    if (!table) return wa__no_memory(err, "verifying a graph");
+    wa_status s = WA_OK;
+    for (uint32_t v = 0; v < g->value_count && s == WA_OK; v++) {
+        wa_str name = g->values[v].name;
+        if (name.len == 0) continue;
+        size_t at = (size_t)wa__hash_bytes(name.ptr, name.len) & (slots - 1);
+        while (table[at] && !wa__str_eq(g->values[table[at] - 1].name, name)) at = (at + 1) & (slots - 1);
+        if (table[at]) s = wa__fail(err, WA_VERIFY, "two values are named %.*s", WA_STR_ARG(name));
+        else table[at] = v + 1;
+    }
+    wa__free(table);
+    return s;
+}
+
+static wa_status check_ends(const wa_graph *g, bool *made, wa_error *err)
+{
+    for (uint32_t i = 0; i < g->output_count; i++) {
+        uint32_t v = g->outputs[i];
+        if (v >= g->value_count) return wa__fail(err, WA_VERIFY, "output %u names value %u of %u", i, v, g->value_count);
+        if (!made[v]) return wa__fail(err, WA_VERIFY, "output %u (%.*s) is made by no node", i, WA_STR_ARG(g->values[v].name));
+    }
+    return WA_OK;
+}
+
+static wa_status check_inputs(const wa_graph *g, bool *made, wa_error *err)
+{
+    for (uint32_t i = 0; i < g->input_count; i++) {
+        uint32_t v = g->inputs[i];
+        if (v >= g->value_count || g->values[v].kind != WA_VALUE_INPUT || made[v])
+            return wa__fail(err, WA_VERIFY, "input %u names value %u, which is no input or is listed twice", i, v);
+        made[v] = true;
+    }
+    for (uint32_t v = 0; v < g->value_count; v++) {
+        if (g->values[v].kind == WA_VALUE_INPUT && !made[v])
+            return wa__fail(err, WA_VERIFY, "value %u (%.*s) is an input that the graph's list lacks", v, WA_STR_ARG(g->values[v].name));
+        if (g->values[v].kind == WA_VALUE_CONST) made[v] = true;
+    }
+    return WA_OK;
+}
+
+wa_status wa__graph_verify(const wa_graph *g, wa_error *err)
+{
+    bool *made = wa__alloc(g->value_count, sizeof *made);
+    if (!made) return wa__no_memory(err, "verifying a graph");
+    wa_status s = WA_OK;
+    for (uint32_t v = 0; v < g->value_count && s == WA_OK; v++) s = check_value(g, v, err);
+    if (s == WA_OK) s = check_inputs(g, made, err);
+    for (uint32_t i = 0; i < g->node_count && s == WA_OK; i++)
+        if (!g->nodes[i].dead) s = check_node(g, i, made, err);
+    if (s == WA_OK) s = check_ends(g, made, err);
+    if (s == WA_OK) s = check_names(g, err);
+    wa__free(made);
+    return s;
+}
