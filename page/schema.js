@@ -2,7 +2,7 @@
 export const WIRE = {"magic": 827736407, "version": 1, "header_bytes": 32, "meta_bytes_max": 67108864, "body_bytes_max": 67108864};
 export const FRAME = {"HELLO": 1, "WELCOME": 2, "PING": 3, "PONG": 4, "LOAD": 5, "LOADED": 6, "PROGRESS": 7, "RUN": 8, "RESULT": 9, "UNLOAD": 10, "UNLOADED": 11, "ERROR": 12, "CANCEL": 13, "BYE": 14, "LOG": 15, "BENCH": 16, "BENCHED": 17, "DEVICE_LOST": 18};
 export const TARGET = {"CPU": 1, "WEBGPU": 2, "WEBNN": 3, "HOST": 4};
-export const BUFFER_KIND = {"WEIGHTS": 1, "STATE": 2, "ARENA": 3, "PARAMS": 4, "STAGING": 5, "READBACK": 6, "QUERY": 7, "CONST": 8};
+export const BUFFER_KIND = {"WEIGHTS": 1, "STATE": 2, "ARENA": 3, "PARAMS": 4, "STAGING": 5, "READBACK": 6, "QUERY": 7, "CONST": 8, "SCRATCH": 9};
 export const TRANSFORM = {"NONE": 0, "TRANSPOSE2D": 1, "BF16_TO_F32": 2, "F16_TO_F32": 3, "I64_TO_I32": 4, "PACK_PANELS": 5, "F64_TO_F32": 6, "BOOL_TO_U32": 7, "COPY2D": 8};
 export const OPERAND = {"NONE": 0, "BUFFER": 1, "WEIGHT": 2};
 export const ATTR_KIND = {"INT": 1, "FLOAT": 2, "INTS": 3, "FLOATS": 4, "STRING": 5};

@@ -264,6 +264,7 @@ const char *wa__buffer_kind_name(uint32_t v)
     case 6: return "readback";
     case 7: return "query";
     case 8: return "const";
+    case 9: return "scratch";
     default: return NULL;
     }
 }

@@ -159,6 +159,7 @@ typedef enum wa_buffer_kind {
     WA_BUFFER_KIND_READBACK = 6,
     WA_BUFFER_KIND_QUERY = 7,
     WA_BUFFER_KIND_CONST = 8,
+    WA_BUFFER_KIND_SCRATCH = 9,
 } wa_buffer_kind;
 const char *wa__buffer_kind_name(uint32_t v); /* NULL when unknown */
 typedef enum wa_transform {

@@ -209,6 +209,9 @@ wa_status wa__plan_verify(const wa_plan *p, wa_error *err) WA_MUST_CHECK;
 wa_status wa__plan_print(const wa_plan *p, wa_buf *out, wa_error *err) WA_MUST_CHECK;
 /* Sum of the buffers in that target's memory (CPU weights used in place are not counted). */
 uint64_t wa__plan_bytes(const wa_plan *p, wa_target memory);
+/* Runs a weight's transform (any but PACK_PANELS) on the CPU: src is its first byte in the source,
+ * dst its first byte in the buffer (dst_offset added). The GPU's transform kernels do the same. */
+wa_status wa__plan_transform(const wa_plan *p, uint32_t weight, const uint8_t *src, uint8_t *dst, wa_error *err) WA_MUST_CHECK;
 const char *wa__plan_text(const wa_plan *p, wa_text t);
 uint32_t wa__plan_find_entry(const wa_plan *p, const char *name); /* WA_NONE when absent */
 

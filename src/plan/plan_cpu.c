@@ -1,0 +1,150 @@
+/* CPU lowering: one call a node, operands in arena blocks or weights, attributes copied. */
+#include "plan/plan_int.h"
+
+static wa_status copy_attr(wa_plan_builder *b, const wa_attr *a)
+{
+    wa_text name, text = 0;
+    uint64_t data = 0;
+    WA_TRY(wa__plan_text_add(b, a->name, &name));
+    if (a->kind == WA_ATTR_KIND_INTS) WA_TRY(wa__plan_data_add(b, a->ints, (uint64_t)a->count * 8, 8, &data));
+    if (a->kind == WA_ATTR_KIND_FLOATS) WA_TRY(wa__plan_data_add(b, a->floats, (uint64_t)a->count * 4, 8, &data));
+    if (a->kind == WA_ATTR_KIND_STRING) WA_TRY(wa__plan_text_add(b, a->s, &text));
+    wa_plan_attr *out = wa__plan_push(b, WA_SEC_ATTRS);
+    if (!out) return wa__no_memory(b->err, "the plan");
+    out->name = name;
+    out->kind = a->kind;
+    out->i = a->i;
+    out->f = a->f;
+    out->count = a->kind == WA_ATTR_KIND_INTS || a->kind == WA_ATTR_KIND_FLOATS ? a->count : 0;
+    out->data = a->kind == WA_ATTR_KIND_STRING ? text : data;
+    return WA_OK;
+}
+
+static wa_plan_operand *push_operand(wa_plan_builder *b, const wa_tensor_type *t)
+{
+    wa_plan_operand *o = wa__plan_push(b, WA_SEC_OPERANDS);
+    if (!o) return NULL;
+    o->kind = WA_OPERAND_BUFFER;
+    if (!t) {
+        o->kind = WA_OPERAND_NONE;
+        return o;
+    }
+    o->dtype = t->dtype;
+    o->rank = t->rank;
+    for (uint32_t i = 0; i < t->rank; i++) o->dims[i] = t->dims[i];
+    return o;
+}
+
+static uint32_t last_operand(const wa_plan_builder *b) { return (uint32_t)b->sec[WA_SEC_OPERANDS].count - 1; }
+
+static bool weight_matrix(wa_op op, uint32_t input)
+{
+    return (op == WA_OP_MatMul || op == WA_OP_Gemm || op == WA_OP_FusedMatMul) && input == 1;
+}
+
+static wa_status push_input(wa_plan_builder *b, const wa_kernel_args *a, uint32_t i, uint32_t value)
+{
+    if (value == WA_NONE) return push_operand(b, NULL) ? WA_OK : wa__no_memory(b->err, "the plan");
+    uint32_t root = b->root[value];
+    const wa_plan_place *place = &b->places[root];
+    wa_plan_operand *o = push_operand(b, &b->g->values[value].type);
+    if (!o) return wa__no_memory(b->err, "the plan");
+    if (place->block[WA_MEM_CPU] != WA_NONE) {
+        wa__plan_block_use(b, WA_MEM_CPU, place->block[WA_MEM_CPU], b->step);
+        return wa__plan_fix_add(b, WA_SEC_OPERANDS, last_operand(b), WA_MEM_CPU, place->block[WA_MEM_CPU], 0, 0);
+    }
+    WA_TRY(wa__plan_const_cpu(b, root));
+    if (place->weight == WA_NONE) {
+        o->index = place->buffer[WA_MEM_CPU];
+        o->offset = place->offset[WA_MEM_CPU];
+        return WA_OK;
+    }
+    o->kind = WA_OPERAND_WEIGHT;
+    o->index = place->weight;
+    size_t packed = weight_matrix(a->op, i) && a->in[i].data ? wa__kernel_prepare_bytes(a, i) : 0;
+    return packed ? wa__plan_host_panels(b, place->weight, packed, &o->index) : WA_OK;
+}
+
+/* Views as the kernel will see them; data only where a constant's bytes are known now. */
+static wa_status make_args(const wa_plan_builder *b, const wa_node *n, wa_kernel_args *a, wa_view **views)
+{
+    wa_view *v = wa__alloc((size_t)n->input_count + n->output_count + 1, sizeof *v);
+    if (!v) return wa__no_memory(b->err, "the plan");
+    for (uint32_t i = 0; i < n->input_count + n->output_count; i++) {
+        uint32_t id = i < n->input_count ? n->inputs[i] : n->outputs[i - n->input_count];
+        if (id == WA_NONE) continue;
+        v[i].type = b->g->values[id].type;
+        const wa_value *root = &b->g->values[b->root[id]];
+        if (root->kind == WA_VALUE_CONST) v[i].data = (void *)(uintptr_t)root->data;
+    }
+    *a = (wa_kernel_args){.op = n->op, .opset = n->opset, .attrs = n->attrs, .attr_count = n->attr_count, .in = v,
+                          .in_count = n->input_count, .out = v + n->input_count, .out_count = n->output_count};
+    *views = v;
+    return WA_OK;
+}
+
+static wa_status push_output(wa_plan_builder *b, uint32_t value)
+{
+    uint64_t bytes;
+    wa_plan_operand *o = push_operand(b, value == WA_NONE ? NULL : &b->g->values[value].type);
+    if (!o) return wa__no_memory(b->err, "the plan");
+    if (value == WA_NONE) return WA_OK;
+    WA_TRY(wa__plan_value_bytes(b, value, &bytes));
+    uint32_t *block = &b->places[b->root[value]].block[WA_MEM_CPU];
+    WA_TRY(wa__plan_block_add(b, WA_MEM_CPU, bytes, block));
+    return wa__plan_fix_add(b, WA_SEC_OPERANDS, last_operand(b), WA_MEM_CPU, *block, 0, 0);
+}
+
+static wa_status fill_call(wa_plan_builder *b, const wa_node *n, const wa_kernel_args *a, wa_text label)
+{
+    uint32_t operand_first = (uint32_t)b->sec[WA_SEC_OPERANDS].count, attr_first = (uint32_t)b->sec[WA_SEC_ATTRS].count;
+    for (uint32_t i = 0; i < n->input_count; i++) WA_TRY(push_input(b, a, i, n->inputs[i]));
+    for (uint32_t i = 0; i < n->output_count; i++) WA_TRY(push_output(b, n->outputs[i]));
+    for (uint32_t i = 0; i < n->attr_count; i++) WA_TRY(copy_attr(b, &n->attrs[i]));
+    size_t scratch = wa__kernel_scratch(a);
+    if (scratch > b->scratch_bytes) b->scratch_bytes = scratch;
+    wa_plan_call *c = wa__plan_push(b, WA_SEC_CALLS);
+    if (!c) return wa__no_memory(b->err, "the plan");
+    c->op = n->op;
+    c->opset = n->opset;
+    c->operand_first = operand_first;
+    c->in_count = n->input_count;
+    c->out_count = n->output_count;
+    c->attr_first = attr_first;
+    c->attr_count = n->attr_count;
+    c->label = label;
+    b->step++;
+    return WA_OK;
+}
+
+wa_status wa__plan_cpu_node(wa_plan_builder *b, uint32_t node)
+{
+    const wa_node *n = &b->g->nodes[node];
+    wa_kernel_args a;
+    wa_view *views;
+    wa_text label;
+    WA_TRY(wa__plan_node_text(b, node, &label));
+    WA_TRY(make_args(b, n, &a, &views));
+    wa_status s = fill_call(b, n, &a, label);
+    wa__free(views);
+    return s;
+}
+
+wa_status wa__plan_cpu_copy(wa_plan_builder *b, uint32_t value, uint32_t block)
+{
+    uint32_t first = (uint32_t)b->sec[WA_SEC_OPERANDS].count;
+    const wa_tensor_type *t = &b->g->values[value].type;
+    wa_kernel_args a = {.op = WA_OP_Identity};
+    WA_TRY(push_input(b, &a, 0, value));
+    if (!push_operand(b, t)) return wa__no_memory(b->err, "the plan");
+    WA_TRY(wa__plan_fix_add(b, WA_SEC_OPERANDS, last_operand(b), WA_MEM_CPU, block, 0, 0));
+    wa_plan_call *c = wa__plan_push(b, WA_SEC_CALLS);
+    if (!c) return wa__no_memory(b->err, "the plan");
+    c->op = WA_OP_Identity;
+    c->opset = 13;
+    c->operand_first = first;
+    c->in_count = c->out_count = 1;
+    c->attr_first = (uint32_t)b->sec[WA_SEC_ATTRS].count;
+    b->step++;
+    return WA_OK;
+}

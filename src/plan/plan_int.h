@@ -1,0 +1,151 @@
+/* The planner's own: the section table of the format, and the builder that both lowerings fill. */
+#ifndef WA_PLAN_INT_H
+#define WA_PLAN_INT_H
+#include "base/checked.h"
+#include "plan/plan.h"
+
+/* Sections of a plan, in file order; ids stand in files. */
+enum {
+    WA_SEC_INFO = 1, WA_SEC_SOURCES, WA_SEC_BUFFERS, WA_SEC_WEIGHTS, WA_SEC_STATES, WA_SEC_ENTRIES, WA_SEC_IOS,
+    WA_SEC_SEGMENTS, WA_SEC_TRANSFERS, WA_SEC_PIPELINES, WA_SEC_BINDS, WA_SEC_DISPATCHES, WA_SEC_CALLS,
+    WA_SEC_OPERANDS, WA_SEC_ATTRS, WA_SEC_CODE, WA_SEC_DATA, WA_SEC_TEXT, WA_SEC_END
+};
+typedef struct wa_plan_section {
+    const char *name;
+    uint32_t element_bytes;
+    size_t ptr, count; /* offsets in wa_plan; INFO has neither */
+    bool wide;         /* count is 64 bits */
+} wa_plan_section;
+extern const wa_plan_section wa__plan_sections[WA_SEC_END];
+uint64_t wa__plan_section_count(const wa_plan *p, uint32_t section);
+void *wa__plan_section_ptr(const wa_plan *p, uint32_t section);
+/* Sets pointer and count of a section. */
+void wa__plan_section_set(wa_plan *p, uint32_t section, void *ptr, uint64_t count);
+
+#define WA_PLAN_ALIGN_CPU 64u
+#define WA_PLAN_ALIGN_GPU 256u
+#define WA_PLAN_BINDINGS_MAX 8u
+#define WA_PLAN_GRID_MAX 65535u
+#define WA_PLAN_WORKGROUP_BYTES 16384u
+#define WA_PLAN_BUFFER_LIMIT ((uint64_t)256 << 20)
+#define WA_PLAN_BINDING_LIMIT ((uint64_t)128 << 20)
+
+/* --- memory: blocks with life times become offsets in arenas ----------------------------------- */
+typedef struct wa_plan_block {
+    uint64_t bytes;
+    uint32_t first, last;  /* steps, both included */
+    uint32_t buffer;       /* out: arena index from 0, then the plan's buffer */
+    uint64_t offset;       /* out */
+} wa_plan_block;
+typedef struct wa_plan_conflict { /* these two blocks may not share a buffer */
+    uint32_t a, b;
+} wa_plan_conflict;
+#define WA_PLAN_ARENAS_MAX 64u
+/* Places blocks so that no two alive at one step overlap and no conflict shares an arena; sizes[i]
+ * is arena i's bytes. Arenas stop growing at `limit` and another is opened. */
+wa_status wa__plan_memory(wa_plan_block *blocks, uint32_t count, wa_plan_conflict *conflicts, uint32_t conflict_count,
+                          uint32_t alignment, uint64_t limit, uint64_t sizes[WA_PLAN_ARENAS_MAX], uint32_t *arena_count,
+                          wa_error *err) WA_MUST_CHECK;
+
+/* --- builder ----------------------------------------------------------------------------------- */
+typedef struct wa_plan_vec {
+    void *ptr;
+    size_t count, cap;
+} wa_plan_vec;
+
+enum { WA_MEM_CPU = 0, WA_MEM_GPU = 1, WA_MEM_COUNT = 2 };
+typedef struct wa_plan_place { /* where a root value lives in each memory */
+    uint32_t block[WA_MEM_COUNT]; /* WA_NONE: not there */
+    uint32_t weight;              /* CPU: weight used in place, else WA_NONE */
+    uint32_t buffer[WA_MEM_COUNT]; /* constants moved to a buffer, else WA_NONE */
+    uint64_t offset[WA_MEM_COUNT];
+} wa_plan_place;
+
+typedef struct wa_plan_fix { /* a record that names a block until memory is planned */
+    uint32_t section, element, block, memory;
+    uint32_t side; /* transfers: 0 from, 1 to */
+    uint64_t add;  /* bytes from the block's start */
+} wa_plan_fix;
+
+/* A constant expression (a constant under casts, transposes and concats) as pieces of one matrix. */
+typedef struct wa_plan_piece {
+    uint32_t value;      /* the constant */
+    uint64_t rows, cols; /* of the source as it lies in the file */
+    bool transposed;     /* source to expression */
+    uint64_t row, col;   /* of its first element in the expression */
+} wa_plan_piece;
+#define WA_PLAN_PIECES_MAX 16u
+typedef struct wa_plan_pieces {
+    wa_plan_piece piece[WA_PLAN_PIECES_MAX];
+    uint32_t count;
+    uint64_t rows, cols; /* of the expression */
+    wa_dtype dtype;      /* of the expression */
+    bool plain;          /* one piece, same bytes as the constant */
+} wa_plan_pieces;
+
+typedef struct wa_plan_builder {
+    const wa_graph *g;
+    const wa_plan_options *o;
+    wa_error *err;
+    wa_plan_vec sec[WA_SEC_END];
+    wa_plan_info info;
+    wa_plan_target t;       /* limits filled in */
+    uint32_t *root;         /* per value: the value whose bytes it shares */
+    uint8_t *node_target;   /* per node: wa_target, 0: nothing to do (view or constant) */
+    const char **node_reason;
+    wa_plan_place *places;  /* per value, of roots */
+    wa_plan_vec blocks[WA_MEM_COUNT]; /* wa_plan_block */
+    wa_plan_vec conflicts;  /* wa_plan_conflict, GPU */
+    wa_plan_vec fixes;      /* wa_plan_fix */
+    wa_plan_vec packed;     /* GPU weights made so far, see plan_gpu.c */
+    uint32_t step;          /* number of dispatches and calls so far */
+    uint32_t host_weights;  /* CPU buffer of transformed weights, WA_NONE until needed */
+    uint64_t scratch_bytes; /* CPU: the most any call wants */
+} wa_plan_builder;
+
+/* A fresh zeroed element; NULL on exhaustion (then b->err is set by the caller's wa__no_memory). */
+void *wa__plan_vec_push(wa_plan_vec *v, size_t element_bytes);
+void *wa__plan_push(wa_plan_builder *b, uint32_t section);
+wa_status wa__plan_text_add(wa_plan_builder *b, wa_str s, wa_text *out);
+/* Appends bytes to plan->data at the alignment. */
+wa_status wa__plan_data_add(wa_plan_builder *b, const void *bytes, uint64_t n, uint32_t alignment, uint64_t *offset);
+wa_status wa__plan_buffer_add(wa_plan_builder *b, wa_buffer_kind kind, wa_target target, uint64_t size, const char *label, uint32_t *out);
+/* Name for messages and profiles. */
+void wa__plan_node_label(const wa_graph *g, uint32_t node, char *out, size_t n);
+wa_status wa__plan_node_text(wa_plan_builder *b, uint32_t node, wa_text *out);
+/* A block in a memory; its life is first..last, lengthened by wa__plan_block_use. */
+wa_status wa__plan_block_add(wa_plan_builder *b, uint32_t memory, uint64_t bytes, uint32_t *out);
+void wa__plan_block_use(wa_plan_builder *b, uint32_t memory, uint32_t block, uint32_t step);
+wa_status wa__plan_fix_add(wa_plan_builder *b, uint32_t section, uint32_t element, uint32_t memory, uint32_t block, uint32_t side, uint64_t add);
+/* Bytes of a value's type. */
+wa_status wa__plan_value_bytes(wa_plan_builder *b, uint32_t value, uint64_t *out);
+
+/* plan_const.c */
+bool wa__plan_pieces(const wa_graph *g, uint32_t value, wa_plan_pieces *out);
+bool wa__plan_view_op(wa_op op);
+/* Puts a constant expression where CPU calls find it; fills the place. */
+wa_status wa__plan_const_cpu(wa_plan_builder *b, uint32_t value);
+/* Weight record like `weight`, packed into panels of the host's weight buffer. */
+wa_status wa__plan_host_panels(wa_plan_builder *b, uint32_t weight, uint64_t bytes, uint32_t *out);
+wa_status wa__plan_source_of(wa_plan_builder *b, const wa_value *v, uint32_t *source, uint64_t *offset);
+
+/* plan_cpu.c */
+wa_status wa__plan_cpu_node(wa_plan_builder *b, uint32_t node);
+/* A call that copies a value (an output that is a constant) into its own block. */
+wa_status wa__plan_cpu_copy(wa_plan_builder *b, uint32_t value, uint32_t block);
+
+/* plan_gpu.c: NULL when the node has a WebGPU lowering, else why not. */
+const char *wa__plan_gpu_refuses(wa_plan_builder *b, uint32_t node);
+wa_status wa__plan_gpu_node(wa_plan_builder *b, uint32_t node);
+wa_dtype wa__plan_device_dtype(wa_dtype d);
+/* Params, weights, staging and query buffers, once every node is lowered. */
+wa_status wa__plan_gpu_finish(wa_plan_builder *b);
+uint64_t wa__plan_gpu_bytes(const wa_tensor_type *t);
+
+/* plan_verify.c and the parts it is made of */
+bool wa__plan_in_buffer(const wa_plan *p, uint32_t buffer, wa_target target, uint64_t offset, uint64_t length);
+bool wa__plan_type_ok(uint32_t dtype, uint32_t rank, const int64_t *dims, uint64_t *bytes, int64_t *count);
+wa_status wa__plan_verify_gpu(const wa_plan *p, wa_error *err) WA_MUST_CHECK;
+wa_status wa__plan_verify_cpu(const wa_plan *p, wa_error *err) WA_MUST_CHECK;
+
+#endif

@@ -1,0 +1,71 @@
+/* Transforms of weights at load, on the CPU: the twin of the GPU's transform kernels, used by the CPU
+ * runner for buffers in host memory and by tests. The weight has been verified. */
+#include "plan/plan_int.h"
+
+static float widened(uint32_t dtype, const uint8_t *src, uint64_t i)
+{
+    uint16_t h;
+    float f;
+    double d;
+    switch (dtype) {
+    case WA_F16: memcpy(&h, src + i * 2, 2); return wa__f16_to_f32(h);
+    case WA_BF16: memcpy(&h, src + i * 2, 2); return wa__bf16_to_f32(h);
+    case WA_F64: memcpy(&d, src + i * 8, 8); return (float)d;
+    default: memcpy(&f, src + i * 4, 4); return f;
+    }
+}
+
+static void put(uint8_t *dst, uint64_t i, const void *word) { memcpy(dst + i * 4, word, 4); }
+
+static void matrix(const wa_plan_weight *w, const uint8_t *src, uint8_t *dst)
+{
+    uint64_t rows = w->p[0], cols = w->p[1], ld = w->p[3], col = w->p[4];
+    for (uint64_t r = 0; r < rows; r++) {
+        for (uint64_t c = 0; c < cols; c++) {
+            float f = widened(w->dtype, src, r * cols + c);
+            put(dst, w->transform == WA_TRANSFORM_COPY2D ? r * ld + col + c : c * ld + col + r, &f);
+        }
+    }
+}
+
+static wa_status narrow(const wa_plan *p, const wa_plan_weight *w, const uint8_t *src, uint8_t *dst, wa_error *err)
+{
+    for (uint64_t i = 0; i < w->length / 8; i++) {
+        int64_t v;
+        memcpy(&v, src + i * 8, 8);
+        if (v < INT32_MIN || v > INT32_MAX)
+            return wa__fail(err, WA_UNSUPPORTED, "weight \"%s\": element %llu, %lld, does not fit 32 bits", wa__plan_text(p, w->name),
+                            (unsigned long long)i, (long long)v);
+        int32_t n = (int32_t)v;
+        put(dst, i, &n);
+    }
+    return WA_OK;
+}
+
+wa_status wa__plan_transform(const wa_plan *p, uint32_t weight, const uint8_t *src, uint8_t *dst, wa_error *err)
+{
+    const wa_plan_weight *w = &p->weights[weight];
+    switch (w->transform) {
+    case WA_TRANSFORM_NONE:
+        if (w->length) memcpy(dst, src, (size_t)w->length);
+        return WA_OK;
+    case WA_TRANSFORM_COPY2D:
+    case WA_TRANSFORM_TRANSPOSE2D: matrix(w, src, dst); return WA_OK;
+    case WA_TRANSFORM_I64_TO_I32: return narrow(p, w, src, dst, err);
+    case WA_TRANSFORM_BOOL_TO_U32:
+        for (uint64_t i = 0; i < w->length; i++) {
+            uint32_t v = src[i] != 0;
+            put(dst, i, &v);
+        }
+        return WA_OK;
+    case WA_TRANSFORM_BF16_TO_F32:
+    case WA_TRANSFORM_F16_TO_F32:
+    case WA_TRANSFORM_F64_TO_F32:
+        for (uint64_t i = 0; i < w->dst_length / 4; i++) {
+            float f = widened(w->dtype, src, i);
+            put(dst, i, &f);
+        }
+        return WA_OK;
+    default: return wa__fail(err, WA_INTERNAL, "transform %u is the kernels' own", w->transform);
+    }
+}
