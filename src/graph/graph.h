@@ -18,8 +18,8 @@
  *   code   INTS, WA_EW_WORDS numbers a step: {op id, a, b, c}. An operand k >= 0 is input k of the
  *          node when k < input count, else the result of step k - input count (always an earlier
  *          one); -1-i is immediate i; WA_EW_ABSENT none. The last step's result is the output.
- *   imm    FLOATS (absent when there are none). An immediate has the element type of the step's
- *          other operands, and is exact in it.
+ *   imm    FLOATS (absent when there are none). An immediate is exact in the type it stands for:
+ *          in comparisons the other operand's, elsewhere the step's own. Where's condition is none.
  *   dtypes INTS, one a step: the element type (wa_dtype) of its result. Cast's target is this.
  * Operators: the elementwise ones of the table with 1 to 3 operands (Min, Max, Sum, Mean only with
  * two). Attributes become operands: LeakyRelu, Elu {x, alpha}; HardSigmoid {x, alpha, beta};

@@ -43,10 +43,10 @@ static wa_status check_value(const wa_graph *g, uint32_t id, wa_error *err)
 }
 
 /* Optional inputs that stand before required ones; all others follow them. */
-static bool may_omit(wa_op op, uint32_t input, int inputs_min)
+bool wa__op_may_omit(wa_op op, uint32_t input)
 {
-    if (op == WA_OP_EmbedLayerNorm) return input == 1 || input == 4 || (int)input >= inputs_min;
-    return (int)input >= inputs_min;
+    if (op == WA_OP_EmbedLayerNorm) return input == 1 || input == 4 || input == 7;
+    return (int)input >= wa__op_info(op)->inputs_min;
 }
 
 static wa_status check_counts(const wa_graph *g, uint32_t node, wa_error *err)
@@ -61,7 +61,7 @@ static wa_status check_counts(const wa_graph *g, uint32_t node, wa_error *err)
     if (n->output_count == 0 || (t->outputs >= 0 && (int64_t)n->output_count != t->outputs))
         return wa__fail(err, WA_VERIFY, "%s has %u outputs; it makes %d", text, n->output_count, t->outputs);
     for (uint32_t i = 0; i < n->input_count; i++)
-        if (n->inputs[i] == WA_NONE && !may_omit(n->op, i, t->inputs_min))
+        if (n->inputs[i] == WA_NONE && !wa__op_may_omit(n->op, i))
             return wa__fail(err, WA_VERIFY, "%s: input %u is required", text, i);
     return WA_OK;
 }

@@ -21,6 +21,11 @@ typedef enum wa_pooling { WA_POOLING_NONE = 0, WA_POOLING_MEAN, WA_POOLING_CLS, 
  * "embedding" [b,D]. */
 wa_status wa__opt_append_pooling(wa_graph *g, uint32_t hidden, uint32_t mask, wa_pooling pooling, bool normalize, wa_error *err) WA_MUST_CHECK;
 
+/* What is left for the planner that looks constant: Cast and Transpose of weights (upload
+ * transforms), and the one case of a constant-only node that folding must leave: Concat (along N:
+ * axis 1, or 0 when the user has transB=1) of the weights, and Concat (axis 0) of the biases, that a
+ * FusedMatMul with splits=3 reads as inputs 1 and 2. The parts are uploaded, or packed, side by
+ * side; nothing is copied on the host. */
 /* Runs all passes to a fixed point on a graph whose symbols are bound: shapes and folding, dead
  * code, layer norm, GELU, bias and activation into products, QKV, attention, embedding + norm.
  * The graph verifies after each. */
