@@ -1,4 +1,13 @@
-/* Model files to graphs. Weights stay in the mapped files. */
+/* Model files to graphs. Weights stay in the mapped files.
+ *
+ * Attributes keep ONNX's names and kinds, but for those that ONNX holds as a tensor or as its own
+ * number of an element type:
+ *   ConstantOfShape  value: attributes value_f (FLOAT) or value_i (INT), and dtype (INT, a wa_dtype)
+ *   Cast             to: INT, a wa_dtype
+ *   Constant         no node at all: a constant
+ * Any other tensor, sub-graph or string-list attribute is refused. Lists that older opsets keep in
+ * attributes (axes, pads, ...) stay there; a node's opset tells. Omitted trailing inputs and outputs
+ * are cut off. */
 #ifndef WA_IMPORT_H
 #define WA_IMPORT_H
 #include "graph/graph.h"
