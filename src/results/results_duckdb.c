@@ -1,0 +1,63 @@
+/* Finds and opens libduckdb.so. Called by the session. */
+#include "results/results_duckdb.h"
+#include "base/os.h"
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+
+_Static_assert(sizeof(duckdb_result) == 48 && sizeof(duckdb_string_t) == 16, "DuckDB's C ABI, 64-bit");
+
+/* ISO C has no cast from void * to a function pointer; POSIX promises that the bytes are the same. */
+static bool symbol(void *library, const char *name, void *function)
+{
+    void *p = dlsym(library, name);
+    memcpy(function, &p, sizeof p);
+    return p != NULL;
+}
+
+static wa_status use(const char *path, wa_duckdb *out, wa_error *err)
+{
+    void *library = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
+    if (!library) return wa__fail(err, WA_NOT_FOUND, "%s", dlerror());
+    wa_duckdb api;
+#define WA_DUCKDB_FIND(result, name, arguments)                                                    \
+    if (!symbol(library, "duckdb_" #name, &api.name)) {                                            \
+        dlclose(library);                                                                          \
+        return wa__fail(err, WA_UNSUPPORTED, "%s lacks duckdb_" #name ": DuckDB 1.4 or later is needed", path); \
+    }
+    WA_DUCKDB_FUNCTIONS(WA_DUCKDB_FIND)
+#undef WA_DUCKDB_FIND
+    *out = api;
+    return WA_OK;
+}
+
+/* <folder of the executable>/<middle>libduckdb.so */
+static char *beside(const char *middle)
+{
+    char *self = wa__os_executable();
+    char *slash = self ? strrchr(self, '/') : NULL;
+    char *path = slash ? wa__format("%.*s/%slibduckdb.so", (int)(slash - self), self, middle) : NULL;
+    wa__free(self);
+    return path;
+}
+
+wa_status wa__duckdb_load(const char *library, wa_duckdb *out, wa_error *err)
+{
+    const char *named = library ? library : getenv("WEBACCEL_DUCKDB");
+    if (named && *named) {
+        wa_status s = use(named, out, err);
+        return s == WA_OK ? s : wa__fail_in(err, s, "the DuckDB library that %s names", library ? "the call" : "WEBACCEL_DUCKDB");
+    }
+    static const char *const middles[] = {"", "lib/", "../lib/", "deps/lib/"};
+    for (size_t i = 0; i < sizeof middles / sizeof *middles; i++) {
+        char *path = beside(middles[i]);
+        wa_status s = path ? use(path, out, NULL) : WA_NOT_FOUND;
+        wa__free(path);
+        if (s == WA_OK) return s;
+    }
+    if (use(WA_DEPS_DIR "/lib/libduckdb.so", out, NULL) == WA_OK) return WA_OK;
+    if (use("libduckdb.so", out, NULL) == WA_OK) return WA_OK;
+    return wa__fail(err, WA_NOT_FOUND,
+                    "libduckdb.so was not found beside the command, in " WA_DEPS_DIR "/lib or in the system; "
+                    "run make deps, or set WEBACCEL_DUCKDB to its path");
+}
