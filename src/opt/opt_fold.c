@@ -1,11 +1,12 @@
 /* fold: infers every shape, computes what is constant, removes what changes nothing.
  * In: a bound graph. Out: the same with numbers for all shapes and no shape arithmetic left.
  *
- * Weights are not copied: Cast, Transpose, Gather, Slice, Split, Concat and Expand of a float constant
- * of WEIGHT_BYTES or more stay for the planner and the patterns; views of constants share their bytes. */
+ * Weights are not copied: Cast, Transpose, Gather, Slice, Split, Concat and Expand of a matrix of
+ * floats, or of a vector of WEIGHT_BYTES or more, stay for the planner and the patterns; views of
+ * constants share their bytes. */
 #include "opt/opt_int.h"
 
-#define WEIGHT_BYTES 4096 /* below this a copy costs nothing */
+#define WEIGHT_BYTES 4096 /* a vector below this costs nothing to copy */
 #define INPUTS_MAX   64
 
 static bool is_view(wa_op op) { return wa__op_info(op)->view; }
@@ -27,7 +28,7 @@ static bool copies_weight(const wa_rw *r, const wa_node *n)
     for (uint32_t i = 0; i < n->input_count; i++) {
         if (n->inputs[i] == WA_NONE) continue;
         const wa_tensor_type *t = wa__rw_t(r, n->inputs[i]);
-        if (wa__dtype_is_float(t->dtype) && wa__bytes(t) >= WEIGHT_BYTES) return true;
+        if (wa__dtype_is_float(t->dtype) && wa__count(t) > 1 && (t->rank > 1 || wa__bytes(t) >= WEIGHT_BYTES)) return true;
     }
     return false;
 }
