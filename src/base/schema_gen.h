@@ -113,8 +113,8 @@ typedef enum wa_op {
 
 /* What fused operators take:
  * FusedMatMul: A[..,M,K] x B, + bias[N]?, + residual[..,M,N]?. transB: B is [N,K] (1) or [K,N] (0). act: 0 none, 1 Gelu erf, 2 Gelu tanh, 3 Relu, 4 Tanh, 5 Sigmoid, 6 SiLU (before the residual). alpha: f32 factor on the product. splits: number of weights side by side along N (inputs B and bias are then made by a constant concat).
- * Attention: q, k, v [b,s,h*d] (batch, tokens, heads*size), bias [b|1, h|1, s|1, t]?; num_heads, scale; out [b,s,h*d]. softmax(scale*q.kT + bias).v
- * QkvAttention: qkv [b,s,3*h*d] (q then k then v in the last axis), bias as in Attention; num_heads, scale
+ * Attention: q, k, v [b,s,h*d] (batch, tokens, heads*size), bias [b|1, h|1, s|1, t]?; num_heads, scale; out [b,s,h*d]. softmax(scale*q.kT + bias).v. guard=1: a row of which every score is minus infinity gives 0, not NaN
+ * QkvAttention: qkv [b,s,3*h*d] (q then k then v in the last axis), bias as in Attention; num_heads, scale, guard
  * SkipLayerNorm: x, skip [..,D], gamma [D], beta [D]; epsilon; LayerNorm(x+skip)
  * EmbedLayerNorm: input_ids [b,s], token_type_ids [b,s]?, word [V,D], position [P,D], type [T,D]?, gamma, beta [D], position_ids?; epsilon. token i of a row has position i unless position_ids is given
  * MeanPool: x [b,s,D], mask [b,s] int; sum(x*mask)/max(sum(mask),1e-9), [b,D]

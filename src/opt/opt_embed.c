@@ -1,6 +1,7 @@
 /* embed: word, position and type rows gathered, added and normalised become EmbedLayerNorm.
  *   LayerNormalization(Gather(word, ids) + Gather(position, p) + Gather(type, t))
- * in any order of the sum. Positions 0..s-1 and types that are all 0 need no input of their own. */
+ * in any order of the sum. Positions 0..s-1 and types that are all 0 need no input of their own;
+ * of two rows read by run-time ids beside constant ones (RoBERTa) the smaller table's are positions. */
 #include "opt/opt_int.h"
 
 #define TERMS_MAX 3
@@ -57,31 +58,33 @@ static bool counts_up(const wa_rw *r, uint32_t ids, int64_t step)
     return true;
 }
 
-/* Which term is which; -1: none. Ids that count up are positions; of two read by inputs the word
- * table is the one with more rows. */
+/* Which term is which; -1: none. Ids that count up are positions, all 0 types; of two read by
+ * run-time ids the word table is the one with more rows, the other the part that is still missing. */
 static bool sort_terms(const wa_rw *r, const term *terms, uint32_t count, int *word, int *position, int *type)
 {
-    int64_t s = 0;
+    int other = -1;
     *word = *position = *type = -1;
     for (uint32_t i = 0; i < count; i++) {
-        int k = (int)i;
-        uint32_t ids = terms[i].ids;
-        if (ids != WA_NONE) s = wa__rw_t(r, ids)->rank ? wa__rw_t(r, ids)->dims[wa__rw_t(r, ids)->rank - 1] : 0;
-        bool zeros = ids != WA_NONE && counts_up(r, ids, 0), up = counts_up(r, ids, 1);
-        bool small = wa__rw_t(r, terms[i].table)->dims[0] <= 4; /* one token: 0 is both the first position and type 0 */
-        if (zeros && (!up || (s == 1 && small)) && *type < 0) *type = k;
-        else if (up && *position < 0) *position = k;
-        else if (!zeros && !up && *word < 0) *word = k;
-        else if (!zeros && !up && *type < 0) *type = k;
-        else return false;
+        int *place;
+        bool zeros = terms[i].ids != WA_NONE && counts_up(r, terms[i].ids, 0), up = counts_up(r, terms[i].ids, 1);
+        bool small = wa__rw_t(r, terms[i].table)->dims[0] <= 4; /* with one token 0 is the first position and type 0 alike */
+        if (zeros && (!up || small)) place = type;
+        else if (up) place = position;
+        else if (wa__rw_is_const(r, terms[i].ids)) return false;
+        else place = *word < 0 ? word : &other;
+        if (*place >= 0) return false;
+        *place = (int)i;
     }
-    if (*word >= 0 && *type >= 0 && terms[*type].ids != WA_NONE && !wa__rw_is_const(r, terms[*type].ids) &&
-        wa__rw_t(r, terms[*type].table)->dims[0] > wa__rw_t(r, terms[*word].table)->dims[0]) {
+    if (*word < 0) return false;
+    if (other >= 0 && wa__rw_t(r, terms[other].table)->dims[0] > wa__rw_t(r, terms[*word].table)->dims[0]) {
         int swap = *word;
-        *word = *type;
-        *type = swap;
+        *word = other;
+        other = swap;
     }
-    return *word >= 0 && *position >= 0;
+    if (*position < 0) *position = other;
+    else if (other >= 0 && *type >= 0) return false;
+    else if (other >= 0) *type = other;
+    return *position >= 0;
 }
 
 static void match(wa_rw *r, uint32_t node)
@@ -95,15 +98,17 @@ static void match(wa_rw *r, uint32_t node)
     int64_t axis = wa__node_int(n, "axis", -1);
     if (t->rank != 3 || (axis != -1 && axis != 2) || !collect(r, n->inputs[0], terms, &count) || count < 2) return;
     if (!sort_terms(r, terms, count, &word, &position, &type)) return;
-    uint32_t ids = terms[word].ids, types = type >= 0 ? terms[type].ids : WA_NONE;
+    uint32_t ids = terms[word].ids, types = type >= 0 ? terms[type].ids : WA_NONE, places = terms[position].ids;
+    if (counts_up(r, places, 1)) places = WA_NONE;
     const wa_tensor_type *it = wa__rw_t(r, ids);
     if (types != WA_NONE && wa__rw_is_const(r, types)) types = WA_NONE; /* all 0: the table's first row */
-    if (it->rank != 2 || it->dims[0] != t->dims[0] || it->dims[1] != t->dims[1] || wa__rw_t(r, terms[position].table)->dims[0] < t->dims[1]) return;
+    if (it->rank != 2 || it->dims[0] != t->dims[0] || it->dims[1] != t->dims[1] || (places == WA_NONE && wa__rw_t(r, terms[position].table)->dims[0] < t->dims[1])) return;
+    if (places != WA_NONE && !wa__rw_same_type(r, places, ids)) return;
     if (types != WA_NONE && (wa__rw_t(r, types)->rank != 2 || memcmp(wa__rw_t(r, types)->dims, it->dims, 2 * sizeof it->dims[0]) != 0)) return;
     if (wa__rw_t(r, n->inputs[1])->rank != 1 || wa__rw_t(r, n->inputs[2])->rank != 1) return;
     float epsilon = wa__node_float(n, "epsilon", 1e-5f);
-    uint32_t in[7] = {ids, types, terms[word].table, terms[position].table, type >= 0 ? terms[type].table : WA_NONE, n->inputs[1], n->inputs[2]};
-    if (!wa__rw_become(r, node, WA_OP_EmbedLayerNorm, in, 7)) return;
+    uint32_t in[8] = {ids, types, terms[word].table, terms[position].table, type >= 0 ? terms[type].table : WA_NONE, n->inputs[1], n->inputs[2], places};
+    if (!wa__rw_become(r, node, WA_OP_EmbedLayerNorm, in, places == WA_NONE ? 7 : 8)) return;
     if (wa__rw_need(r, wa__node_set_float(r->g, node, "epsilon", epsilon))) wa__rw_type(r, node);
 }
 

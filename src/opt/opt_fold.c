@@ -8,6 +8,7 @@
 
 #define WEIGHT_BYTES 4096 /* a vector below this costs nothing to copy */
 #define INPUTS_MAX   64
+#define PRODUCT_MAX  ((int64_t)1 << 26) /* multiplications of one folded product: the reference is slow */
 
 static bool is_view(wa_op op) { return wa__op_info(op)->view; }
 
@@ -37,6 +38,16 @@ static bool copies_weight(const wa_rw *r, const wa_node *n)
 static bool is_side_by_side(const wa_node *n, const bool *product_input)
 {
     return n->op == WA_OP_Concat && product_input[n->outputs[0]];
+}
+
+/* Whether the evaluator would take too long: everything but products is linear in bytes capped elsewhere. */
+static bool is_heavy(const wa_rw *r, const wa_node *n)
+{
+    if (n->op != WA_OP_MatMul && n->op != WA_OP_Gemm) return false;
+    const wa_tensor_type *a = wa__rw_t(r, n->inputs[0]);
+    int64_t depth = a->rank ? a->dims[a->rank - 1] : 1, count = wa__count(wa__rw_t(r, n->outputs[0]));
+    if (n->op == WA_OP_Gemm && a->rank == 2 && a->dims[0] > depth) depth = a->dims[0]; /* maybe transposed */
+    return count > 0 && depth > PRODUCT_MAX / count;
 }
 
 static bool make_view(wa_rw *r, uint32_t value, wa_view *out, void **copy)
@@ -141,7 +152,7 @@ static void fold_node(wa_rw *r, uint32_t node, const bool *product_input, size_t
         return;
     }
     bool kept = n->outputs[0] < known && is_side_by_side(n, product_input);
-    if (wa__op_info(n->op)->foldable && all_const(r, n) && !copies_weight(r, n) && !kept) {
+    if (wa__op_info(n->op)->foldable && all_const(r, n) && !copies_weight(r, n) && !is_heavy(r, n) && !kept) {
         evaluate(r, node);
         if (r->g->nodes[node].dead) return;
     }

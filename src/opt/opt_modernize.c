@@ -65,8 +65,8 @@ static void old_softmax(wa_rw *r, uint32_t node)
 {
     wa_node *n = &r->g->nodes[node];
     wa_tensor_type t = *wa__rw_t(r, n->inputs[0]);
-    int64_t axis = wa__node_int(n, "axis", 1), flat[2] = {1, 1};
-    if (t.rank > WA_RANK_MAX || axis < -(int64_t)t.rank || axis >= (int64_t)t.rank) return; /* shape inference reports it */
+    int64_t axis = wa__node_int(n, "axis", 1), flat[2] = {1, 1}, count;
+    if (!wa__type_count(&t, &count) || count == 0 || axis < -(int64_t)t.rank || axis >= (int64_t)t.rank) return; /* shape inference reports it */
     if (axis < 0) axis += t.rank;
     wa_op op = n->op;
     if (axis + 1 == t.rank) {

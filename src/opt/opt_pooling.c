@@ -43,13 +43,13 @@ static bool is_float_mask(const wa_rw *r, uint32_t v, const wa_tensor_type *x, u
     if (t->rank != 2 && t->rank != 3) return false;
     for (int i = 0; i < 4; i++) {
         uint32_t cast = wa__rw_def(r, v, WA_OP_Cast), shape = wa__rw_def(r, v, WA_OP_Reshape);
-        if (cast != WA_NONE) v = wa__rw_in(r, cast, 0);
+        if (cast != WA_NONE && wa__rw_t(r, v)->dtype != WA_BOOL) v = wa__rw_in(r, cast, 0); /* booleans forget counts */
         else if (shape != WA_NONE) v = wa__rw_in(r, shape, 0);
         else v = through_expand(r, v);
     }
     *mask = v;
     t = wa__rw_t(r, v);
-    return !wa__dtype_is_float(t->dtype) && t->rank == 2 && t->dims[0] == x->dims[0] && t->dims[1] == x->dims[1];
+    return (t->dtype == WA_I64 || t->dtype == WA_I32) && t->rank == 2 && t->dims[0] == x->dims[0] && t->dims[1] == x->dims[1];
 }
 
 /* v is max(sum, low) by Clip or Max; gives the sum. */

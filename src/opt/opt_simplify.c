@@ -141,24 +141,21 @@ static void shrink_inputs(wa_rw *r, uint32_t node)
     }
 }
 
-/* op(Expand(x), scalars) becomes Expand(op(x, scalars)): less work, and patterns see through. */
+/* op(Expand(x), ...) becomes Expand(op(x, ...)) where that makes less work; patterns then see through. */
 static void push_expand(wa_rw *r, uint32_t node)
 {
     const wa_node *n = &r->g->nodes[node];
-    uint32_t at = WA_NONE, expand = WA_NONE;
-    for (uint32_t i = 0; i < n->input_count; i++) {
-        if (n->inputs[i] == WA_NONE || (wa__rw_is_const(r, n->inputs[i]) && wa__count(wa__rw_t(r, n->inputs[i])) == 1)) continue;
-        if (at != WA_NONE) return;
-        at = i;
-        expand = wa__rw_def1(r, n->inputs[i], WA_OP_Expand);
+    wa_tensor_type full = *wa__rw_t(r, n->outputs[0]), small = {full.dtype, 0, {0}};
+    uint32_t inputs[3], count = n->input_count, expands = 0;
+    if (n->output_count != 1 || count > 3 || n->op == WA_OP_Elementwise) return;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t expand = wa__rw_def(r, n->inputs[i], WA_OP_Expand);
+        inputs[i] = expand == WA_NONE ? n->inputs[i] : wa__rw_in(r, expand, 0);
+        expands += expand != WA_NONE;
+        if (inputs[i] != WA_NONE && !wa__broadcast(&small, wa__rw_t(r, inputs[i]), &small)) return;
     }
-    if (expand == WA_NONE || n->output_count != 1 || n->op == WA_OP_Elementwise) return;
-    wa_tensor_type t = *wa__rw_t(r, n->outputs[0]);
-    if (t.rank != wa__rw_t(r, n->inputs[at])->rank || n->input_count > 3) return;
-    uint32_t inputs[3];
-    memcpy(inputs, n->inputs, n->input_count * sizeof *inputs);
-    inputs[at] = wa__rw_in(r, expand, 0);
-    uint32_t inner = wa__rw_node(r, n->op, inputs, n->input_count);
+    if (expands == 0 || wa__count(&small) >= wa__count(&full)) return;
+    uint32_t inner = wa__rw_node(r, n->op, inputs, count);
     if (inner == WA_NONE) return;
     n = &r->g->nodes[node];
     wa_node *m = &r->g->nodes[inner];
@@ -166,9 +163,19 @@ static void push_expand(wa_rw *r, uint32_t node)
     m->attr_count = n->attr_count;
     m->opset = n->opset;
     m->name = n->name;
-    uint32_t shape = wa__rw_const_ints(r, t.dims, t.rank);
+    uint32_t shape = wa__rw_const_ints(r, full.dims, full.rank);
     if (shape == WA_NONE || !wa__rw_type(r, inner)) return;
     if (wa__rw_become(r, node, WA_OP_Expand, (uint32_t[]){out_of(r, inner), shape}, 2)) wa__rw_type(r, node);
+}
+
+/* The last axis is -1 and defaults are left out, so that all importers' norms read the same. */
+static void plain_layer_norm(wa_rw *r, uint32_t node)
+{
+    wa_node *n = &r->g->nodes[node];
+    const wa_tensor_type *t = wa__rw_t(r, n->inputs[0]);
+    if (t->rank && wa__node_int(n, "axis", -1) == (int64_t)t->rank - 1) wa__rw_need(r, wa__node_set_int(r->g, node, "axis", -1));
+    for (uint32_t i = 0; i < n->attr_count; i++)
+        if (wa__str_is(n->attrs[i].name, "stash_type") && n->attrs[i].i == 1) n->attrs[i--] = n->attrs[--n->attr_count];
 }
 
 static void simplify_elementwise(wa_rw *r, uint32_t node)
@@ -198,6 +205,7 @@ void wa__opt_simplify(wa_rw *r, uint32_t node)
         if (bypass(r, node, n->inputs[0])) return;
         push_expand(r, node);
         return;
+    case WA_OP_LayerNormalization: plain_layer_norm(r, node); return;
     case WA_OP_Min: case WA_OP_Max: case WA_OP_Sum: case WA_OP_Mean:
         if (n->input_count == 1 && bypass(r, node, n->inputs[0])) return;
         break;
