@@ -54,6 +54,22 @@ typedef struct wa_wgsl_info {
     uint32_t features; /* WA_FEATURE_* needed */
 } wa_wgsl_info;
 enum { WA_FEATURE_F16 = 1, WA_FEATURE_SUBGROUPS = 2, WA_FEATURE_SUBGROUP_MATRIX = 4, WA_FEATURE_TIMESTAMP = 8 };
+typedef enum wa_wgsl_kernel {
+    WA_WGSL_MATMUL = 1,      /* product with a packed constant: wgsl_matmul.c */
+    WA_WGSL_MATMUL_ANY = 2,  /* product of any two strided matrices */
+    WA_WGSL_ATTENTION = 3,   /* wgsl_attention.c */
+    WA_WGSL_ROWS = 4,        /* layer norm and its fusions, L2, softmax: wgsl_rows.c */
+    WA_WGSL_POOL = 5,        /* token pooling: wgsl_pool.c */
+    WA_WGSL_REDUCE = 6,
+    WA_WGSL_ELEMENTWISE = 7, /* wgsl_elementwise.c */
+    WA_WGSL_GATHER = 8,      /* wgsl_copy.c */
+    WA_WGSL_COPY = 9,        /* any strided copy */
+    WA_WGSL_TRANSFORM = 10   /* weights at upload: wgsl_transform.c */
+} wa_wgsl_kernel;
+enum { WA_WGSL_LAYERNORM = 0, WA_WGSL_SKIP_LAYERNORM, WA_WGSL_EMBED_LAYERNORM, WA_WGSL_L2, WA_WGSL_SOFTMAX, WA_WGSL_LOGSOFTMAX };
+/* Elementwise code in the plan's code table: steps, immediates, then WA_EW_WORDS + 1 words a step
+ * (op, a, b, c as graph.h has them, dtype of the result on the device), then the immediates' f32 bits. */
+#define WA_WGSL_EW_STEPS_MAX 256u
 /* Checks id and every spec number (they may come from a hostile plan); fills info (may be NULL). */
 wa_status wa__wgsl_check(const wa_wgsl_spec *s, const uint32_t *code, wa_wgsl_info *info, wa_error *err) WA_MUST_CHECK;
 /* The shader text. Bindings 0..n-1 are storage buffers in group 0, binding n the params uniform. */

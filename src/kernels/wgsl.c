@@ -1,14 +1,76 @@
-/* The table of WGSL kernels: ids are stable numbers, they stand in plans. */
-#include "kernels/kernels.h"
+/* The table of WGSL kernels (a kernel is a row), and what the generators share. Ids are stable: they
+ * stand in plans. Specs may come from hostile plans: check runs before generate, always. */
+#include "kernels/wgsl_int.h"
+#include <stdarg.h>
+#include <stdio.h>
+
+static const wa_wgsl_row *const rows[] = {
+    [WA_WGSL_MATMUL] = &wa__wgsl_matmul, [WA_WGSL_MATMUL_ANY] = &wa__wgsl_matmul_any, [WA_WGSL_ATTENTION] = &wa__wgsl_attention,
+    [WA_WGSL_ROWS] = &wa__wgsl_rows, [WA_WGSL_POOL] = &wa__wgsl_pool, [WA_WGSL_REDUCE] = &wa__wgsl_reduce,
+    [WA_WGSL_ELEMENTWISE] = &wa__wgsl_elementwise, [WA_WGSL_GATHER] = &wa__wgsl_gather, [WA_WGSL_COPY] = &wa__wgsl_copy,
+    [WA_WGSL_TRANSFORM] = &wa__wgsl_transform_row,
+};
+
+void wa__wgsl_put(wa_wgsl_emit *e, const char *format, ...)
+{
+    char text[2048];
+    va_list args;
+    if (e->status != WA_OK) return;
+    va_start(args, format);
+    int n = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (n < 0 || (size_t)n >= sizeof text) e->status = wa__fail(e->err, WA_INTERNAL, "a line of a shader is too long");
+    else e->status = wa__buf_append(e->out, text, (size_t)n, e->err);
+}
+
+void wa__wgsl_storage(wa_wgsl_emit *e, uint32_t index, const char *name, const char *element, bool write)
+{
+    wa__wgsl_put(e, "@group(0) @binding(%u) var<storage, %s> %s: array<%s>;\n", index, write ? "read_write" : "read", name, element);
+}
+
+void wa__wgsl_params(wa_wgsl_emit *e, uint32_t index, uint32_t n)
+{
+    wa__wgsl_put(e, "struct Params { a: array<vec4u, %u> }\n@group(0) @binding(%u) var<uniform> p: Params;\n", n, index);
+}
+
+/* W. J. Cody's rational approximations would need a branch a lane; one polynomial in t = 1/(1+p|x|)
+ * (Abramowitz and Stegun 7.1.26) errs by 1.5e-7, below what f32 sums of a product lose. */
+void wa__wgsl_erf(wa_wgsl_emit *e, const char *type)
+{
+    wa__wgsl_put(e,
+        "fn erf_(x: %s) -> %s {\n  let a = abs(x); let t = 1.0 / (1.0 + 0.3275911 * a);\n"
+        "  let y = 1.0 - ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t * exp(-a * a);\n"
+        "  return select(y, -y, x < %s(0.0));\n}\n", type, type, type);
+}
+
+void wa__wgsl_activation(wa_wgsl_emit *e, uint32_t act, const char *type)
+{
+    static const char *const body[] = {
+        "x", "0.5 * x * (1.0 + erf_(x * 0.70710678))", "x * logistic(1.5957691 * (x + 0.044715 * x * x * x))", "max(x, Z)",
+        "1.0 - 2.0 * logistic(-2.0 * x)", "logistic(x)", "x * logistic(x)"};
+    if (!act) return;
+    if (act == 1) wa__wgsl_erf(e, type);
+    if (act == 3) wa__wgsl_put(e, "const Z = %s(0.0);\n", type);
+    if (act == 2 || act >= 4) /* clamped, so that exp stays finite */
+        wa__wgsl_put(e, "const H = %s(88.0);\nfn logistic(x: %s) -> %s { return 1.0 / (1.0 + exp(clamp(-x, -H, H))); }\n", type, type, type);
+    wa__wgsl_put(e, "fn activate(x: %s) -> %s { return %s; }\n", type, type, body[act]);
+}
 
 wa_status wa__wgsl_check(const wa_wgsl_spec *s, const uint32_t *code, wa_wgsl_info *info, wa_error *err)
 {
-    (void)code, (void)info;
-    return wa__fail(err, WA_VERIFY, "unknown kernel %u", s->kernel);
+    wa_wgsl_info local = {0};
+    if (s->kernel >= sizeof rows / sizeof *rows || !rows[s->kernel]) return wa__fail(err, WA_VERIFY, "unknown kernel %u", s->kernel);
+    const wa_wgsl_row *row = rows[s->kernel];
+    WA_TRY(row->check(s->spec, s->code_count ? code + s->code_offset : NULL, s->code_count, &local, err));
+    local.name = row->name;
+    if (info) *info = local;
+    return WA_OK;
 }
 
 wa_status wa__wgsl_generate(const wa_wgsl_spec *s, const uint32_t *code, wa_buf *out, wa_error *err)
 {
-    (void)out;
-    return wa__wgsl_check(s, code, NULL, err);
+    wa_wgsl_emit e = {out, err, WA_OK};
+    WA_TRY(wa__wgsl_check(s, code, NULL, err));
+    rows[s->kernel]->generate(s->spec, s->code_count ? code + s->code_offset : NULL, &e);
+    return e.status;
 }

@@ -212,6 +212,19 @@ uint64_t wa__plan_bytes(const wa_plan *p, wa_target memory);
 /* Runs a weight's transform (any but PACK_PANELS) on the CPU: src is its first byte in the source,
  * dst its first byte in the buffer (dst_offset added). The GPU's transform kernels do the same. */
 wa_status wa__plan_transform(const wa_plan *p, uint32_t weight, const uint8_t *src, uint8_t *dst, wa_error *err) WA_MUST_CHECK;
+/* How a page uploads a GPU weight that has a transform (any but NONE): source bytes go to the STAGING
+ * buffer a piece at a time (whole elements), then the transform kernel runs over the piece with
+ * bindings {staging, [bind_offset, bind_offset + bind_size) of the weight's buffer} and parameters
+ * {rows, cols, ld, word} {byte offset in staging, first element, element count, 0} (32 bytes, written
+ * to the PARAMS buffer's start before its own contents), one invocation an element, 64 a workgroup,
+ * x up to 65535 workgroups, then y. */
+typedef struct wa_plan_upload {
+    wa_wgsl_spec spec;
+    uint32_t unit; /* bytes of a source element */
+    uint32_t rows, cols, ld, word;
+    uint64_t bind_offset, bind_size;
+} wa_plan_upload;
+void wa__plan_upload_of(const wa_plan *p, uint32_t weight, wa_plan_upload *out);
 const char *wa__plan_text(const wa_plan *p, wa_text t);
 uint32_t wa__plan_find_entry(const wa_plan *p, const char *name); /* WA_NONE when absent */
 

@@ -465,6 +465,7 @@ static void builder_done(wa_plan_builder *b)
     wa__free(b->conflicts.ptr);
     wa__free(b->fixes.ptr);
     wa__free(b->packed.ptr);
+    wa__free(b->params.ptr);
     wa__free(b->root);
     wa__free(b->node_target);
     wa__free(b->node_reason);
@@ -473,7 +474,7 @@ static void builder_done(wa_plan_builder *b)
 
 wa_status wa__plan_build(const wa_graph *g, const wa_plan_options *o, wa_plan **out, wa_error *err)
 {
-    wa_plan_builder b = {.g = g, .o = o, .err = err, .t = o->target, .host_weights = WA_NONE};
+    wa_plan_builder b = {.g = g, .o = o, .err = err, .t = o->target, .host_weights = WA_NONE, .gpu_weights = WA_NONE};
     if (b.t.target != WA_TARGET_CPU && b.t.target != WA_TARGET_WEBGPU)
         return wa__fail(err, WA_UNSUPPORTED, "plans are made for cpu and webgpu, not for target %d", (int)b.t.target);
     if (!b.t.limit_buffer) b.t.limit_buffer = WA_PLAN_BUFFER_LIMIT;

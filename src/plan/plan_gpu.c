@@ -1,4 +1,7 @@
-/* WebGPU lowering: the table of operators, and what every row uses. */
+/* WebGPU lowering: finds an operator's row, and gives the rows what they need: bindings of
+ * activations and packed weights, pipelines without duplicates, parameters, a time estimate. Adding
+ * an operator is a row in plan_gpu_math.c or plan_gpu_move.c. */
+#include "base/limits.h"
 #include "plan/plan_int.h"
 
 wa_dtype wa__plan_device_dtype(wa_dtype d)
@@ -13,15 +16,308 @@ wa_dtype wa__plan_device_dtype(wa_dtype d)
 
 uint64_t wa__plan_gpu_bytes(const wa_tensor_type *t) { return (uint64_t)wa__count(t) * 4; }
 
+static const wa_gpu_row *row_of(wa_op op)
+{
+    static const wa_gpu_row elementwise = {WA_OP_Elementwise, wa__gpu_elementwise_refuses, wa__gpu_elementwise};
+    for (const wa_gpu_row *r = wa__gpu_math_rows; r->op; r++)
+        if (r->op == op) return r;
+    for (const wa_gpu_row *r = wa__gpu_move_rows; r->op; r++)
+        if (r->op == op) return r;
+    return op == WA_OP_Elementwise || wa__op_info(op)->elementwise || op == WA_OP_Identity ? &elementwise : NULL;
+}
+
+/* What no kernel takes: unknown, empty, huge or 64-bit float tensors. */
+static const char *tensor_refuses(const wa_plan_builder *b, uint32_t value)
+{
+    if (value == WA_NONE) return NULL;
+    const wa_tensor_type *t = wa__gpu_type(b, value);
+    int64_t n;
+    if (t->dtype == WA_F64) return "64-bit floats are not in WebGPU";
+    if (wa__plan_device_dtype(t->dtype) == WA_DTYPE_NONE || t->rank > WA_RANK_MAX || !wa__type_count(t, &n)) return "a tensor's type has no WebGPU form";
+    if (n == 0) return "a tensor is empty";
+    wa_plan_pieces e;
+    if (wa__dtype_size(t->dtype) < 4 && t->dtype != WA_BOOL && !wa__dtype_is_float(t->dtype) && wa__plan_pieces(b->g, b->root[value], &e))
+        return "constants of 8- and 16-bit integers have no upload transform";
+    if ((uint64_t)n * 4 + WA_PLAN_ALIGN_GPU > b->t.limit_binding || n > INT32_MAX) return "a tensor passes the adapter's binding limit";
+    return NULL;
+}
+
 const char *wa__plan_gpu_refuses(wa_plan_builder *b, uint32_t node)
 {
-    (void)b, (void)node;
-    return "no WebGPU kernel for this operator";
+    const wa_node *n = &b->g->nodes[node];
+    const wa_gpu_row *r = row_of(n->op);
+    const char *why = NULL;
+    if (!r) return "no WebGPU kernel for this operator";
+    for (uint32_t i = 0; i < n->input_count && !why; i++) why = tensor_refuses(b, n->inputs[i]);
+    for (uint32_t i = 0; i < n->output_count && !why; i++) why = tensor_refuses(b, n->outputs[i]);
+    if (!why && r->refuses) why = r->refuses(b, n);
+    return why;
 }
 
-wa_status wa__plan_gpu_node(wa_plan_builder *b, uint32_t node)
+wa_status wa__plan_gpu_node(wa_plan_builder *b, uint32_t node) { return row_of(b->g->nodes[node].op)->lower(b, node); }
+
+/* --- weights --------------------------------------------------------------------------------------- */
+typedef struct packed { /* a constant already on the GPU in this form */
+    uint32_t root, ld, buffer;
+    bool transposed;
+    uint64_t offset, bytes;
+} packed;
+
+static wa_status weight_take(wa_plan_builder *b, uint64_t bytes, uint32_t *buffer, uint64_t *offset)
 {
-    return wa__fail(b->err, WA_INTERNAL, "node %u has no WebGPU lowering", node);
+    uint64_t room = wa__align_up(bytes, WA_PLAN_ALIGN_GPU);
+    wa_plan_buffer *w = b->gpu_weights == WA_NONE ? NULL : (wa_plan_buffer *)b->sec[WA_SEC_BUFFERS].ptr + b->gpu_weights;
+    if (room > b->t.limit_buffer) return wa__fail(b->err, WA_LIMIT, "a weight of %llu bytes passes the adapter's buffer limit", (unsigned long long)bytes);
+    if (!w || w->size + room > b->t.limit_buffer) {
+        WA_TRY(wa__plan_buffer_add(b, WA_BUFFER_KIND_WEIGHTS, WA_TARGET_WEBGPU, 0, "weights", &b->gpu_weights));
+        w = (wa_plan_buffer *)b->sec[WA_SEC_BUFFERS].ptr + b->gpu_weights;
+    }
+    *buffer = b->gpu_weights;
+    *offset = w->size;
+    w->size += room;
+    return WA_OK;
 }
 
-wa_status wa__plan_gpu_finish(wa_plan_builder *b) { return b->sec[WA_SEC_DISPATCHES].count ? WA_INTERNAL : WA_OK; }
+static wa_transform plain_transform(wa_dtype d)
+{
+    switch (d) {
+    case WA_F16: return WA_TRANSFORM_F16_TO_F32;
+    case WA_BF16: return WA_TRANSFORM_BF16_TO_F32;
+    case WA_F64: return WA_TRANSFORM_F64_TO_F32;
+    case WA_I64: case WA_U64: return WA_TRANSFORM_I64_TO_I32;
+    case WA_BOOL: return WA_TRANSFORM_BOOL_TO_U32;
+    default: return WA_TRANSFORM_NONE;
+    }
+}
+
+/* One piece of a constant expression to its place in the packed matrix. */
+static wa_status upload(wa_plan_builder *b, const packed *k, const wa_plan_piece *piece, bool natural)
+{
+    const wa_value *v = &b->g->values[piece->value];
+    uint32_t source;
+    uint64_t offset;
+    wa_text name;
+    WA_TRY(wa__plan_source_of(b, v, &source, &offset));
+    WA_TRY(wa__plan_text_add(b, v->name, &name));
+    wa_plan_weight *w = wa__plan_push(b, WA_SEC_WEIGHTS);
+    if (!w) return wa__no_memory(b->err, "the plan");
+    bool turned = piece->transposed != k->transposed;
+    uint64_t row = k->transposed ? piece->col : piece->row, col = k->transposed ? piece->row : piece->col, skip = row * k->ld * 4;
+    w->source = source;
+    w->offset = offset;
+    w->length = wa__bytes(&v->type);
+    w->dtype = v->type.dtype;
+    w->name = name;
+    w->buffer = k->buffer;
+    w->dst_offset = k->offset + skip;
+    w->dst_length = k->bytes - skip;
+    w->transform = plain_transform(v->type.dtype);
+    if (natural || (!turned && piece->cols == k->ld && piece->rows * piece->cols * 4 == k->bytes)) return WA_OK;
+    w->transform = turned ? WA_TRANSFORM_TRANSPOSE2D : WA_TRANSFORM_COPY2D;
+    w->p[0] = (uint32_t)piece->rows;
+    w->p[1] = (uint32_t)piece->cols;
+    w->p[2] = v->type.dtype;
+    w->p[3] = k->ld;
+    w->p[4] = (uint32_t)col;
+    return WA_OK;
+}
+
+/* ld 0: dense, as the expression lies. */
+static wa_status weight(wa_plan_builder *b, uint32_t root, bool transposed, uint32_t ld, const packed **out)
+{
+    for (size_t i = 0; i < b->packed.count; i++) {
+        const packed *k = (packed *)b->packed.ptr + i;
+        if (k->root == root && k->transposed == transposed && k->ld == ld) {
+            *out = k;
+            return WA_OK;
+        }
+    }
+    wa_plan_pieces e;
+    if (!wa__plan_pieces(b->g, root, &e)) return wa__fail(b->err, WA_INTERNAL, "value %u is not a constant", root);
+    uint64_t rows = transposed ? e.cols : e.rows, cols = transposed ? e.rows : e.cols;
+    packed k = {.root = root, .transposed = transposed, .ld = ld ? ld : (uint32_t)cols};
+    k.bytes = rows * k.ld * 4;
+    WA_TRY(weight_take(b, k.bytes, &k.buffer, &k.offset));
+    for (uint32_t i = 0; i < e.count; i++) WA_TRY(upload(b, &k, &e.piece[i], e.count == 1 && !transposed && !e.piece[0].transposed && k.ld == cols));
+    k.ld = ld;
+    packed *kept = wa__plan_vec_push(&b->packed, sizeof *kept);
+    if (!kept) return wa__no_memory(b->err, "the plan");
+    *kept = k;
+    *out = kept;
+    return WA_OK;
+}
+
+/* --- dispatches ------------------------------------------------------------------------------------ */
+wa_gpu_dispatch wa__gpu_begin(wa_plan_builder *b, uint32_t kernel)
+{
+    wa_gpu_dispatch d = {.bind_first = (uint32_t)b->sec[WA_SEC_BINDS].count, .grid = {1, 1, 1}};
+    d.spec.kernel = kernel;
+    return d;
+}
+
+static wa_status bind_block(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t block, uint64_t bytes, bool write)
+{
+    wa_plan_bind *n = wa__plan_push(b, WA_SEC_BINDS);
+    if (!n) return wa__no_memory(b->err, "the plan");
+    n->size = bytes;
+    n->write = write;
+    d->bytes += bytes;
+    wa__plan_block_use(b, WA_MEM_GPU, block, b->step);
+    if (write) d->write[d->write_count++] = block;
+    else d->read[d->read_count++] = block;
+    return wa__plan_fix_add(b, WA_SEC_BINDS, (uint32_t)b->sec[WA_SEC_BINDS].count - 1, WA_MEM_GPU, block, 0, 0);
+}
+
+static wa_status bind_weight(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t root, bool transposed, uint32_t ld)
+{
+    const packed *k;
+    WA_TRY(weight(b, root, transposed, ld, &k));
+    if (k->bytes > b->t.limit_binding) return wa__fail(b->err, WA_LIMIT, "a weight of %llu bytes passes the adapter's binding limit of %llu",
+                                                        (unsigned long long)k->bytes, (unsigned long long)b->t.limit_binding);
+    wa_plan_bind *n = wa__plan_push(b, WA_SEC_BINDS);
+    if (!n) return wa__no_memory(b->err, "the plan");
+    n->buffer = k->buffer;
+    n->offset = k->offset;
+    n->size = k->bytes;
+    d->bytes += k->bytes;
+    return WA_OK;
+}
+
+wa_status wa__gpu_read(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value)
+{
+    uint32_t root = b->root[value], block = b->places[root].block[WA_MEM_GPU];
+    if (block == WA_NONE) return bind_weight(b, d, root, false, 0);
+    return bind_block(b, d, block, wa__plan_gpu_bytes(wa__gpu_type(b, value)), false);
+}
+
+wa_status wa__gpu_read_matrix(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value, bool transposed, uint32_t ld)
+{
+    return bind_weight(b, d, b->root[value], transposed, ld);
+}
+
+wa_status wa__gpu_write(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value)
+{
+    uint32_t *block = &b->places[b->root[value]].block[WA_MEM_GPU];
+    uint64_t bytes = wa__plan_gpu_bytes(wa__gpu_type(b, value));
+    if (*block == WA_NONE) WA_TRY(wa__plan_block_add(b, WA_MEM_GPU, bytes, block));
+    return bind_block(b, d, *block, bytes, true);
+}
+
+void wa__gpu_cover(wa_gpu_dispatch *d, uint64_t items, uint32_t size)
+{
+    uint64_t groups = (items + size - 1) / size;
+    d->grid[0] = (uint32_t)(groups <= WA_PLAN_GRID_MAX ? groups : WA_PLAN_GRID_MAX);
+    d->grid[1] = (uint32_t)((groups + d->grid[0] - 1) / d->grid[0]);
+    d->grid[2] = 1;
+}
+
+static wa_status pipeline(wa_plan_builder *b, wa_wgsl_spec *s, const uint32_t *code, uint32_t *out)
+{
+    const uint32_t *table = b->sec[WA_SEC_CODE].ptr;
+    for (size_t i = 0; i < b->sec[WA_SEC_PIPELINES].count; i++) {
+        const wa_wgsl_spec *p = &((wa_plan_pipeline *)b->sec[WA_SEC_PIPELINES].ptr)[i].spec;
+        if (p->kernel != s->kernel || memcmp(p->spec, s->spec, sizeof s->spec) != 0 || p->code_count != s->code_count) continue;
+        if (s->code_count && memcmp(table + p->code_offset, code, s->code_count * 4u) != 0) continue;
+        *out = (uint32_t)i;
+        return WA_OK;
+    }
+    wa_wgsl_info info;
+    wa_wgsl_spec at_code = *s;
+    wa_status st = wa__wgsl_check(&at_code, code, &info, b->err);
+    if (st != WA_OK) return wa__fail_in(b->err, WA_INTERNAL, "the planner made a bad kernel");
+    s->code_offset = (uint32_t)b->sec[WA_SEC_CODE].count;
+    for (uint32_t i = 0; i < s->code_count; i++) {
+        uint32_t *word = wa__plan_push(b, WA_SEC_CODE);
+        if (!word) return wa__no_memory(b->err, "the plan");
+        *word = code[i];
+    }
+    wa_text label;
+    WA_TRY(wa__plan_text_add(b, wa__str(info.name), &label));
+    wa_plan_pipeline *p = wa__plan_push(b, WA_SEC_PIPELINES);
+    if (!p) return wa__no_memory(b->err, "the plan");
+    p->spec = *s;
+    p->label = label;
+    *out = (uint32_t)b->sec[WA_SEC_PIPELINES].count - 1;
+    return WA_OK;
+}
+
+static wa_status params(wa_plan_builder *b, const wa_gpu_dispatch *d, uint32_t *offset)
+{
+    size_t at = (size_t)wa__align_up(b->params.count, WA_PLAN_ALIGN_GPU), n = d->params_count * 4u;
+    if (at + n > WA_LIMIT_PLAN_BYTES || !wa__array_reserve(&b->params.ptr, &b->params.cap, at + n, 1)) return wa__no_memory(b->err, "the plan's parameters");
+    memset((char *)b->params.ptr + b->params.count, 0, at - b->params.count);
+    memcpy((char *)b->params.ptr + at, d->params, n);
+    b->params.count = at + n;
+    *offset = (uint32_t)at;
+    return WA_OK;
+}
+
+/* Nanoseconds by a straight line: a fixed cost, arithmetic, traffic. */
+static uint32_t predict(const wa_plan_builder *b, const wa_gpu_dispatch *d)
+{
+    double ns = b->t.software ? 20000.0 + (double)d->flops / 4.0 + (double)d->bytes / 1.0 : 5000.0 + (double)d->flops / 5000.0 + (double)d->bytes / 1000.0;
+    return ns < 4e9 ? (uint32_t)ns : 4000000000u;
+}
+
+wa_status wa__gpu_end(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t node, const uint32_t *code)
+{
+    uint32_t pipe, offset;
+    wa_text label;
+    for (unsigned k = 0; k < 3; k++)
+        if (!d->grid[k] || d->grid[k] > WA_PLAN_GRID_MAX) return wa__fail(b->err, WA_LIMIT, "a grid of %u workgroups passes WebGPU's 65535", d->grid[k]);
+    WA_TRY(pipeline(b, &d->spec, code, &pipe));
+    WA_TRY(params(b, d, &offset));
+    WA_TRY(wa__plan_node_text(b, node, &label));
+    for (uint32_t w = 0; w < d->write_count; w++) {
+        for (uint32_t r = 0; r < d->read_count; r++) {
+            wa_plan_conflict *c = wa__plan_vec_push(&b->conflicts, sizeof *c);
+            if (!c) return wa__no_memory(b->err, "the plan");
+            *c = (wa_plan_conflict){d->write[w], d->read[r]};
+            if (!(c = wa__plan_vec_push(&b->conflicts, sizeof *c))) return wa__no_memory(b->err, "the plan");
+            *c = (wa_plan_conflict){d->read[r], d->write[w]};
+        }
+    }
+    wa_plan_dispatch *o = wa__plan_push(b, WA_SEC_DISPATCHES);
+    if (!o) return wa__no_memory(b->err, "the plan");
+    o->pipeline = pipe;
+    o->bind_first = d->bind_first;
+    o->bind_count = (uint32_t)b->sec[WA_SEC_BINDS].count - d->bind_first;
+    for (unsigned k = 0; k < 3; k++) o->grid[k] = d->grid[k];
+    o->params_offset = offset;
+    o->params_size = d->params_count * 4;
+    o->indirect_buffer = WA_NONE;
+    o->label = label;
+    o->predicted_ns = predict(b, d);
+    b->step++;
+    return WA_OK;
+}
+
+/* --- the buffers that belong to no node -------------------------------------------------------------- */
+#define STAGING_MAX ((uint64_t)4 << 20) /* the page sends pieces of 4 MiB */
+
+wa_status wa__plan_gpu_finish(wa_plan_builder *b)
+{
+    uint64_t staging = 0;
+    uint32_t buffer;
+    const wa_plan_weight *w = b->sec[WA_SEC_WEIGHTS].ptr;
+    for (size_t i = 0; i < b->sec[WA_SEC_WEIGHTS].count; i++) {
+        bool gpu = w[i].buffer != WA_NONE && ((wa_plan_buffer *)b->sec[WA_SEC_BUFFERS].ptr)[w[i].buffer].target == WA_TARGET_WEBGPU;
+        if (gpu && w[i].transform != WA_TRANSFORM_NONE && w[i].length > staging) staging = w[i].length;
+    }
+    if (staging > STAGING_MAX) staging = STAGING_MAX;
+    if (staging)
+        WA_TRY(wa__plan_buffer_add(b, WA_BUFFER_KIND_STAGING, WA_TARGET_WEBGPU, wa__align_up(staging, 512), "staging", &buffer));
+    if (b->sec[WA_SEC_DISPATCHES].count) {
+        uint64_t n = wa__align_up(b->params.count, WA_PLAN_ALIGN_GPU);
+        if (!wa__array_reserve(&b->params.ptr, &b->params.cap, (size_t)n, 1)) return wa__no_memory(b->err, "the plan's parameters");
+        memset((char *)b->params.ptr + b->params.count, 0, (size_t)n - b->params.count);
+        WA_TRY(wa__plan_data_add(b, b->params.ptr, n, 16, &b->info.params_data));
+        b->info.params_length = n;
+        WA_TRY(wa__plan_buffer_add(b, WA_BUFFER_KIND_PARAMS, WA_TARGET_WEBGPU, n, "parameters", &b->info.params_buffer));
+    }
+    if (b->t.features & WA_FEATURE_TIMESTAMP) {
+        WA_TRY(wa__plan_buffer_add(b, WA_BUFFER_KIND_QUERY, WA_TARGET_WEBGPU, 256, "timestamps", &buffer));
+        WA_TRY(wa__plan_buffer_add(b, WA_BUFFER_KIND_READBACK, WA_TARGET_WEBGPU, 256, "timestamps", &buffer));
+    }
+    return WA_OK;
+}

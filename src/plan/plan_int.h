@@ -100,6 +100,8 @@ typedef struct wa_plan_builder {
     wa_plan_vec packed;     /* GPU weights made so far, see plan_gpu.c */
     uint32_t step;          /* number of dispatches and calls so far */
     uint32_t host_weights;  /* CPU buffer of transformed weights, WA_NONE until needed */
+    wa_plan_vec params;    /* GPU: contents of the PARAMS buffer, bytes */
+    uint32_t gpu_weights;   /* GPU buffer that takes the next weight, WA_NONE */
     uint64_t scratch_bytes; /* CPU: the most any call wants */
 } wa_plan_builder;
 
@@ -141,6 +143,45 @@ wa_dtype wa__plan_device_dtype(wa_dtype d);
 /* Params, weights, staging and query buffers, once every node is lowered. */
 wa_status wa__plan_gpu_finish(wa_plan_builder *b);
 uint64_t wa__plan_gpu_bytes(const wa_tensor_type *t);
+
+/* --- what the rows of the lowering table use ----------------------------------------------------- */
+typedef struct wa_gpu_dispatch { /* one dispatch being made */
+    wa_wgsl_spec spec;
+    uint32_t params[72]; /* words */
+    uint32_t params_count;
+    uint64_t items;      /* grid by wa__gpu_cover, or set grid */
+    uint32_t grid[3];
+    uint64_t flops, bytes;
+    uint32_t bind_first;
+    uint32_t read[WA_PLAN_BINDINGS_MAX], write[WA_PLAN_BINDINGS_MAX]; /* blocks */
+    uint32_t read_count, write_count;
+} wa_gpu_dispatch;
+wa_gpu_dispatch wa__gpu_begin(wa_plan_builder *b, uint32_t kernel);
+/* Binds a value: an activation's block, or a constant in its natural dense form. */
+wa_status wa__gpu_read(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value);
+/* Binds a constant matrix as [rows, ld] f32, transposed first if asked. */
+wa_status wa__gpu_read_matrix(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value, bool transposed, uint32_t ld);
+/* Binds an output, making its block at the first write. */
+wa_status wa__gpu_write(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value);
+/* Grid for `items` invocations in workgroups of `size`. */
+void wa__gpu_cover(wa_gpu_dispatch *d, uint64_t items, uint32_t size);
+wa_status wa__gpu_end(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t node, const uint32_t *code);
+
+typedef struct wa_gpu_row {
+    wa_op op;
+    const char *(*refuses)(wa_plan_builder *b, const wa_node *n); /* NULL: never */
+    wa_status (*lower)(wa_plan_builder *b, uint32_t node);
+} wa_gpu_row;
+extern const wa_gpu_row wa__gpu_math_rows[], wa__gpu_move_rows[]; /* end with op NONE */
+const char *wa__gpu_elementwise_refuses(wa_plan_builder *b, const wa_node *n);
+wa_status wa__gpu_elementwise(wa_plan_builder *b, uint32_t node);
+static inline const wa_tensor_type *wa__gpu_type(const wa_plan_builder *b, uint32_t value) { return &b->g->values[value].type; }
+static inline uint32_t wa__gpu_bits(float f)
+{
+    uint32_t u;
+    memcpy(&u, &f, 4);
+    return u;
+}
 
 /* plan_verify.c and the parts it is made of */
 bool wa__plan_in_buffer(const wa_plan *p, uint32_t buffer, wa_target target, uint64_t offset, uint64_t length);

@@ -69,3 +69,20 @@ wa_status wa__plan_transform(const wa_plan *p, uint32_t weight, const uint8_t *s
     default: return wa__fail(err, WA_INTERNAL, "transform %u is the kernels' own", w->transform);
     }
 }
+
+void wa__plan_upload_of(const wa_plan *p, uint32_t weight, wa_plan_upload *out)
+{
+    const wa_plan_weight *w = &p->weights[weight];
+    bool matrix2d = w->transform == WA_TRANSFORM_COPY2D || w->transform == WA_TRANSFORM_TRANSPOSE2D;
+    memset(out, 0, sizeof *out);
+    out->spec.kernel = WA_WGSL_TRANSFORM;
+    out->spec.spec[0] = w->transform;
+    out->spec.spec[1] = w->dtype;
+    out->unit = wa__dtype_size((wa_dtype)w->dtype);
+    out->rows = matrix2d ? w->p[0] : 1;
+    out->cols = matrix2d ? w->p[1] : (uint32_t)(w->dst_length / 4);
+    out->ld = matrix2d ? w->p[3] : out->cols;
+    out->bind_offset = w->dst_offset & ~(uint64_t)(WA_PLAN_ALIGN_GPU - 1);
+    out->bind_size = w->dst_offset + w->dst_length - out->bind_offset;
+    out->word = (uint32_t)((w->dst_offset - out->bind_offset) / 4) + (matrix2d ? w->p[4] : 0);
+}

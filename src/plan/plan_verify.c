@@ -131,6 +131,9 @@ static wa_status check_weight(const wa_plan *p, uint32_t i, wa_error *err)
     if (w->dst_offset % 4 || w->dst_length % 4 || w->dst_offset > b->size || w->dst_length > b->size - w->dst_offset)
         return FAIL("weight %u \"%s\" is outside its buffer or not 4-aligned", i, name);
     if (w->transform == WA_TRANSFORM_PACK_PANELS && b->target != WA_TARGET_CPU) return FAIL("weight %u \"%s\": panels are for the CPU", i, name);
+    bool gpu = b->target == WA_TARGET_WEBGPU && w->transform != WA_TRANSFORM_NONE;
+    if (gpu && (w->dst_length + WA_PLAN_ALIGN_GPU > p->info.limit_binding || w->length == 0))
+        return FAIL("weight %u \"%s\" passes the adapter's binding limit", i, name);
     if (!transform_ok(w)) return FAIL("weight %u \"%s\": transform %s does not fit its sizes", i, name, wa__transform_name(w->transform));
     return WA_OK;
 }
@@ -138,6 +141,7 @@ static wa_status check_weight(const wa_plan *p, uint32_t i, wa_error *err)
 static wa_status check_weights(const wa_plan *p, wa_error *err)
 {
     bool staged = false;
+    if (p->weight_count > 1000000u) return FAIL("%u weights are too many", p->weight_count);
     for (uint32_t i = 0; i < p->weight_count; i++) {
         WA_TRY(check_weight(p, i, err));
         const wa_plan_weight *w = &p->weights[i];

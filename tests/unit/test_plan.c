@@ -132,6 +132,15 @@ static void cpu_golden(void **state)
     wa__plan_free(p);
 }
 
+static void gpu_golden(void **state)
+{
+    (void)state;
+    wa_plan *p = small_plan(WA_TARGET_WEBGPU);
+    golden(p, "small_webgpu");
+    seed(p, "small_webgpu");
+    wa__plan_free(p);
+}
+
 static void round_trip(void **state)
 {
     (void)state;
@@ -232,7 +241,7 @@ static void memory_reuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cpu_golden), cmocka_unit_test(round_trip), cmocka_unit_test(hostile_bytes),
+        cmocka_unit_test(cpu_golden), cmocka_unit_test(gpu_golden), cmocka_unit_test(round_trip), cmocka_unit_test(hostile_bytes),
         cmocka_unit_test(keys_differ), cmocka_unit_test(memory_reuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,132 @@
+/* Kernels that work on rows: layer norm (plain, of a sum, of embeddings), L2 norm, softmax.
+ * W lanes share a row and add up in workgroup memory; W = 1 has no barrier (software adapters).
+ * spec: 0 mode, 1 D (0: from params, scalars), 2 W, 3 rows a workgroup, 4 flags, 5 epsilon's bits.
+ * params: {rows, D, tokens a row of ids, 0}. */
+#include "kernels/wgsl_int.h"
+
+#define put wa__wgsl_put
+enum { BETA = 1, TYPES = 2, POSITIONS = 4, FLAGS = 7 };
+
+static uint32_t read_count(const uint32_t *s)
+{
+    switch (s[0]) {
+    case WA_WGSL_LAYERNORM: return 2u + (s[4] & BETA ? 1u : 0u);
+    case WA_WGSL_SKIP_LAYERNORM: return 3u + (s[4] & BETA ? 1u : 0u);
+    case WA_WGSL_EMBED_LAYERNORM: return 5u + (s[4] & TYPES ? 2u : 0u) + (s[4] & POSITIONS ? 1u : 0u);
+    default: return 1;
+    }
+}
+
+static wa_status check(const uint32_t *s, const uint32_t *code, uint32_t code_count, wa_wgsl_info *info, wa_error *err)
+{
+    (void)code;
+    bool norm = s[0] <= WA_WGSL_EMBED_LAYERNORM;
+    if (code_count || s[0] > WA_WGSL_LOGSOFTMAX || s[1] > 1u << 20 || (norm && !s[1]) || (!norm && s[1]) || !s[2] || s[2] > 256 || !s[3] || s[3] > 64 ||
+        s[2] * s[3] > 256 || (s[2] & (s[2] - 1)) || (s[4] & ~(uint32_t)FLAGS))
+        return wa__fail(err, WA_VERIFY, "rows: mode %u, D %u, %u lanes, %u rows, flags %u", s[0], s[1], s[2], s[3], s[4]);
+    info->binding_count = read_count(s) + 1;
+    if (info->binding_count > 8) return wa__fail(err, WA_VERIFY, "rows: %u bindings", info->binding_count);
+    info->write_mask = 1u << (info->binding_count - 1);
+    info->workgroup_bytes = s[2] > 1 ? s[2] * s[3] * 4 : 0;
+    return WA_OK;
+}
+
+/* fn total(v): the sum (or maximum) over a row's lanes, the same in all of them. */
+static void reducer(const uint32_t *s, const char *name, const char *join, wa_wgsl_emit *e)
+{
+    if (s[2] == 1) {
+        put(e, "fn %s(v: f32, l: vec3u) -> f32 { return v; }\n", name);
+        return;
+    }
+    put(e, "fn %s(v: f32, l: vec3u) -> f32 {\n  let at = l.y * %uu + l.x;\n  workgroupBarrier(); red[at] = v; workgroupBarrier();\n", name, s[2]);
+    for (uint32_t step = s[2] / 2; step; step /= 2)
+        put(e, "  if (l.x < %uu) { let y = red[at + %uu]; let x = red[at]; red[at] = %s; }\n  workgroupBarrier();\n", step, step, join);
+    put(e, "  return red[l.y * %uu];\n}\n", s[2]);
+}
+
+static void bindings(const uint32_t *s, const char *type, wa_wgsl_emit *e)
+{
+    uint32_t b = 0;
+    if (s[0] == WA_WGSL_EMBED_LAYERNORM) {
+        wa__wgsl_storage(e, b++, "ids", "i32", false);
+        if (s[4] & TYPES) wa__wgsl_storage(e, b++, "type_ids", "i32", false);
+        if (s[4] & POSITIONS) wa__wgsl_storage(e, b++, "position_ids", "i32", false);
+        wa__wgsl_storage(e, b++, "word", type, false);
+        wa__wgsl_storage(e, b++, "position", type, false);
+        if (s[4] & TYPES) wa__wgsl_storage(e, b++, "kind", type, false);
+    } else {
+        wa__wgsl_storage(e, b++, "x", type, false);
+    }
+    if (s[0] == WA_WGSL_SKIP_LAYERNORM) wa__wgsl_storage(e, b++, "skip", type, false);
+    if (s[0] <= WA_WGSL_EMBED_LAYERNORM) wa__wgsl_storage(e, b++, "gamma", type, false);
+    if (s[0] == WA_WGSL_EMBED_LAYERNORM || (s[0] < WA_WGSL_EMBED_LAYERNORM && s[4] & BETA)) wa__wgsl_storage(e, b++, "beta", type, false);
+    wa__wgsl_storage(e, b++, "o", type, true);
+    wa__wgsl_params(e, b, 1);
+}
+
+/* fn at(row, i): element i of the row that is normalised. */
+static void element(const uint32_t *s, const char *type, uint32_t d, wa_wgsl_emit *e)
+{
+    if (s[0] == WA_WGSL_SKIP_LAYERNORM) {
+        put(e, "fn load(row: u32, i: u32) -> %s { let n = row * %uu + i; return x[n] + skip[n]; }\n", type, d);
+    } else if (s[0] == WA_WGSL_EMBED_LAYERNORM) {
+        put(e, "fn load(row: u32, i: u32) -> %s {\n  return word[u32(ids[row]) * %uu + i] + position[", type, d);
+        if (s[4] & POSITIONS) put(e, "u32(position_ids[row])");
+        else put(e, "(row %% p.a[0].z)");
+        put(e, " * %uu + i]", d);
+        if (s[4] & TYPES) put(e, " + kind[u32(type_ids[row]) * %uu + i]", d);
+        put(e, ";\n}\n");
+    } else if (d) {
+        put(e, "fn load(row: u32, i: u32) -> %s { return x[row * %uu + i]; }\n", type, d);
+    } else {
+        put(e, "fn load(row: u32, i: u32) -> f32 { return x[row * p.a[0].y + i]; }\n");
+    }
+}
+
+static void norm_body(const uint32_t *s, const char *type, wa_wgsl_emit *e)
+{
+    bool v4 = s[1] % 4 == 0;
+    put(e, "  var v = %s();\n  for (var i = l.x; i < D; i += %uu) { v += load(row, i); }\n", type, s[2]);
+    put(e, "  let mean = total(%s, l) / %u.0;\n  v = %s();\n", v4 ? "v.x + v.y + v.z + v.w" : "v", s[1], type);
+    put(e, "  for (var i = l.x; i < D; i += %uu) { let d = load(row, i) - mean; v += d * d; }\n", s[2]);
+    put(e, "  let scale = inverseSqrt(total(%s, l) / %u.0 + bitcast<f32>(%uu));\n  if (!live) { return; }\n", v4 ? "v.x + v.y + v.z + v.w" : "v", s[1], s[5]);
+    put(e, "  for (var i = l.x; i < D; i += %uu) { o[row * D + i] = (load(row, i) - mean) * scale * gamma[i]%s; }\n", s[2],
+        s[0] == WA_WGSL_EMBED_LAYERNORM || s[4] & BETA ? " + beta[i]" : "");
+}
+
+static void other_body(const uint32_t *s, wa_wgsl_emit *e)
+{
+    uint32_t w = s[2];
+    if (s[0] == WA_WGSL_L2) {
+        put(e, "  var v = 0f;\n  for (var i = l.x; i < D; i += %uu) { let d = load(row, i); v += d * d; }\n"
+               "  let scale = 1.0 / max(sqrt(total(v, l)), bitcast<f32>(%uu));\n  if (!live) { return; }\n"
+               "  for (var i = l.x; i < D; i += %uu) { o[row * D + i] = load(row, i) * scale; }\n", w, s[5], w);
+        return;
+    }
+    put(e, "  var v = -3.4e38f;\n  for (var i = l.x; i < D; i += %uu) { v = max(v, load(row, i)); }\n  let top = most(v, l);\n  v = 0f;\n"
+           "  for (var i = l.x; i < D; i += %uu) { v += exp(load(row, i) - top); }\n  let sum = total(v, l);\n  if (!live) { return; }\n", w, w);
+    put(e, s[0] == WA_WGSL_SOFTMAX ? "  let f = 1.0 / sum;\n" : "  let f = log(sum);\n");
+    put(e, "  for (var i = l.x; i < D; i += %uu) { o[row * D + i] = ", w);
+    put(e, s[0] == WA_WGSL_SOFTMAX ? "exp(load(row, i) - top) * f; }\n" : "load(row, i) - top - f; }\n");
+}
+
+static void generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit *e)
+{
+    (void)code;
+    bool norm = s[0] <= WA_WGSL_EMBED_LAYERNORM, v4 = norm && s[1] % 4 == 0;
+    const char *type = v4 ? "vec4f" : "f32";
+    uint32_t d = v4 ? s[1] / 4 : s[1];
+    bindings(s, type, e);
+    if (s[2] > 1) put(e, "var<workgroup> red: array<f32, %u>;\n", s[2] * s[3]);
+    element(s, type, d, e);
+    reducer(s, "total", "x + y", e);
+    if (s[0] >= WA_WGSL_SOFTMAX) reducer(s, "most", "max(x, y)", e);
+    if (norm) put(e, "const D = %uu;\n", d);
+    put(e, "@compute @workgroup_size(%u, %u)\nfn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) nw: vec3u, @builtin(local_invocation_id) l: vec3u) {\n", s[2], s[3]);
+    put(e, "  let wanted = (w.y * nw.x + w.x) * %uu + l.y; let live = wanted < p.a[0].x; let row = min(wanted, p.a[0].x - 1u);\n", s[3]);
+    if (!norm) put(e, "  let D = p.a[0].y;\n");
+    if (norm) norm_body(s, type, e);
+    else other_body(s, e);
+    put(e, "}\n");
+}
+const wa_wgsl_row wa__wgsl_rows = {"rows", check, generate};

@@ -1,0 +1,60 @@
+/* Weights at upload: source bytes in a staging buffer become f32 or i32 words at their place. The CPU
+ * twin is wa__plan_transform. spec: 0 wa_transform, 1 source dtype. bindings: staging, destination.
+ * params: {rows, cols, dst leading dim, dst word of element [0,0]} {source byte offset, first element,
+ * element count, 0}: element i is row i/cols, column i%cols of the source; a piece of a large weight
+ * is elements [first, first+count), whose bytes start at the source byte offset. */
+#include "kernels/wgsl_int.h"
+
+#define put wa__wgsl_put
+
+static bool widens(uint32_t d) { return d == WA_F32 || d == WA_F16 || d == WA_BF16 || d == WA_F64; }
+
+static wa_status check(const uint32_t *s, const uint32_t *code, uint32_t code_count, wa_wgsl_info *info, wa_error *err)
+{
+    (void)code;
+    bool ok = false;
+    switch (s[0]) {
+    case WA_TRANSFORM_COPY2D: case WA_TRANSFORM_TRANSPOSE2D: ok = widens(s[1]); break;
+    case WA_TRANSFORM_BF16_TO_F32: ok = s[1] == WA_BF16; break;
+    case WA_TRANSFORM_F16_TO_F32: ok = s[1] == WA_F16; break;
+    case WA_TRANSFORM_F64_TO_F32: ok = s[1] == WA_F64; break;
+    case WA_TRANSFORM_I64_TO_I32: ok = s[1] == WA_I64 || s[1] == WA_U64; break;
+    case WA_TRANSFORM_BOOL_TO_U32: ok = s[1] == WA_BOOL || s[1] == WA_U8 || s[1] == WA_I8; break;
+    default: break;
+    }
+    if (code_count || !ok) return wa__fail(err, WA_VERIFY, "transform %u of dtype %u", s[0], s[1]);
+    info->binding_count = 2;
+    info->write_mask = 2;
+    return WA_OK;
+}
+
+/* fn value(at): the u32 bits of the element whose first byte is `at` (aligned to its size). */
+static void reader(uint32_t dtype, bool boolean, wa_wgsl_emit *e)
+{
+    put(e, "fn value(at: u32) -> u32 {\n  let w = x[at / 4u];\n");
+    if (dtype == WA_BF16) put(e, "  return select(w << 16u, w & 0xffff0000u, (at & 2u) != 0u);\n}\n");
+    else if (dtype == WA_F16) put(e, "  let h = unpack2x16float(w); return bitcast<u32>(select(h.x, h.y, (at & 2u) != 0u));\n}\n");
+    else if (dtype == WA_F64) /* truncates to 24 bits and rounds to nearest; below f32's normal range gives 0 */
+        put(e, "  let hi = x[at / 4u + 1u]; let sign = hi & 0x80000000u; let ex = i32(hi >> 20u & 0x7ffu) - 1023;\n"
+               "  if (ex < -126) { return sign; }\n  let low = w; let half = (low >> 28u) & 1u; let odd = low >> 29u & 1u; let rest = low & 0x0fffffffu;\n"
+               "  if (ex > 127) { return sign | select(0x7f800000u, 0x7fc00000u, ex == 1024 && ((hi & 0xfffffu) | low) != 0u); }\n"
+               "  var bits = u32(ex + 127) << 23u | (hi & 0xfffffu) << 3u | low >> 29u;\n  bits += half & (odd | u32(rest != 0u));\n  return sign | bits;\n}\n");
+    else if (boolean) put(e, "  return u32((w >> ((at & 3u) * 8u) & 0xffu) != 0u);\n}\n");
+    else put(e, "  return w;\n}\n"); /* F32; I64's low word */
+}
+
+static void generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit *e)
+{
+    (void)code;
+    uint32_t unit = wa__dtype_size((wa_dtype)s[1]);
+    wa__wgsl_storage(e, 0, "x", "u32", false);
+    wa__wgsl_storage(e, 1, "o", "u32", true);
+    wa__wgsl_params(e, 2, 2);
+    reader(s[1], s[0] == WA_TRANSFORM_BOOL_TO_U32, e);
+    put(e, "@compute @workgroup_size(64)\nfn main(@builtin(global_invocation_id) g: vec3u, @builtin(num_workgroups) nw: vec3u) {\n"
+           "  let k = g.y * (nw.x * 64u) + g.x;\n  if (k >= p.a[1].z) { return; }\n  let i = p.a[1].y + k;\n");
+    if (s[0] == WA_TRANSFORM_TRANSPOSE2D) put(e, "  let to = p.a[0].w + i %% p.a[0].y * p.a[0].z + i / p.a[0].y;\n");
+    else put(e, "  let to = p.a[0].w + i / p.a[0].y * p.a[0].z + i %% p.a[0].y;\n");
+    put(e, "  o[to] = value(p.a[1].x + k * %uu);\n}\n", unit);
+}
+const wa_wgsl_row wa__wgsl_transform_row = {"transform", check, generate};

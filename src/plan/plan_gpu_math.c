@@ -1,0 +1,390 @@
+/* Rows of the WebGPU table: products, attention, norms, pooling, softmax, reductions. */
+#include "plan/plan_int.h"
+
+static bool is_const(const wa_plan_builder *b, uint32_t value, wa_plan_pieces *e) { return wa__plan_pieces(b->g, b->root[value], e); }
+
+/* --- products --------------------------------------------------------------------------------------- */
+enum { BIAS = 1, RESIDUAL = 2, ALPHA = 4 };
+
+typedef struct product { /* what MatMul, Gemm and FusedMatMul have in common */
+    uint32_t a, b, bias, residual;
+    bool trans_a, trans_b;
+    float alpha, beta;
+    uint32_t act;
+    uint64_t m, n, k;
+} product;
+
+static bool vector_of(const wa_plan_builder *b, uint32_t value, uint64_t n)
+{
+    return value == WA_NONE || ((uint64_t)wa__count(wa__gpu_type(b, value)) == n);
+}
+
+/* False when it is not one [M,K] x constant [K,N]. */
+static bool packed_product(const wa_plan_builder *b, const wa_node *n, product *p)
+{
+    wa_plan_pieces e;
+    const wa_tensor_type *a = wa__gpu_type(b, n->inputs[0]), *w = wa__gpu_type(b, n->inputs[1]), *o = wa__gpu_type(b, n->outputs[0]);
+    bool gemm = n->op == WA_OP_Gemm, fused = n->op == WA_OP_FusedMatMul;
+    *p = (product){n->inputs[0], n->inputs[1], n->input_count > 2 ? n->inputs[2] : WA_NONE, n->input_count > 3 ? n->inputs[3] : WA_NONE,
+                   gemm && wa__node_int(n, "transA", 0), (gemm || fused) && wa__node_int(n, "transB", 0),
+                   gemm || fused ? wa__node_float(n, "alpha", 1) : 1, gemm ? wa__node_float(n, "beta", 1) : 1,
+                   fused ? (uint32_t)wa__node_int(n, "act", 0) : 0, 0, 0, 0};
+    if (p->trans_a || w->rank != 2 || a->rank < 1 || !is_const(b, p->b, &e) || wa__plan_device_dtype(e.dtype) != WA_F32) return false;
+    p->k = p->trans_b ? e.cols : e.rows;
+    p->n = p->trans_b ? e.rows : e.cols;
+    if ((uint64_t)a->dims[a->rank - 1] != p->k) return false;
+    p->m = (uint64_t)wa__count(a) / p->k;
+    uint64_t ld = wa__align_up(p->n, 4);
+    if (p->k > 1u << 24 || p->n > 1u << 24 || ld * p->k * 4 + WA_PLAN_ALIGN_GPU > b->t.limit_binding || p->m * p->n != (uint64_t)wa__count(o)) return false;
+    if (p->bias != WA_NONE && (p->beta != 1 || !vector_of(b, p->bias, p->n))) return false;
+    return p->residual == WA_NONE || wa__count(wa__gpu_type(b, p->residual)) == wa__count(o);
+}
+
+/* Tiles by the weight's shape and the adapter only (many rows on hardware apart), so that another
+ * batch or length compiles nothing. On software adapters straight
+ * vec4 loads in 8x8 tiles beat workgroup memory by 3 to 10 times. */
+static void choose_tile(const wa_plan_builder *b, const product *p, uint32_t *s)
+{
+    if (b->t.software) {
+        s[5] = 8, s[6] = 2, s[7] = 4, s[8] = 1, s[9] = 1;
+    } else if (p->m > 1024) {
+        s[5] = 8, s[6] = 2, s[7] = 8, s[8] = 8, s[9] = 1;
+    } else {
+        s[5] = 4, s[6] = 1, s[7] = 8, s[8] = 4, s[9] = p->n >= 1024 ? 4 : 8;
+        while (s[9] > 1 && p->k / 4 < s[9] * 2u) s[9] /= 2;
+    }
+}
+
+static wa_status packed_lower(wa_plan_builder *b, uint32_t node, const product *p)
+{
+    const wa_node *n = &b->g->nodes[node];
+    wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_MATMUL);
+    uint32_t *s = d.spec.spec, ld = (uint32_t)wa__align_up(p->n, 4);
+    s[0] = (uint32_t)p->k;
+    s[1] = (uint32_t)p->n;
+    s[2] = ld;
+    s[3] = (p->bias != WA_NONE ? BIAS : 0u) | (p->residual != WA_NONE ? RESIDUAL : 0u) | (p->alpha != 1 ? ALPHA : 0u);
+    s[4] = p->act;
+    if (p->alpha != 1) s[10] = wa__gpu_bits(p->alpha);
+    choose_tile(b, p, s);
+    WA_TRY(wa__gpu_read(b, &d, p->a));
+    WA_TRY(wa__gpu_read_matrix(b, &d, p->b, p->trans_b, ld));
+    if (p->bias != WA_NONE) WA_TRY(wa__gpu_read(b, &d, p->bias));
+    if (p->residual != WA_NONE) WA_TRY(wa__gpu_read(b, &d, p->residual));
+    WA_TRY(wa__gpu_write(b, &d, n->outputs[0]));
+    d.params[0] = (uint32_t)p->m;
+    d.params_count = 4;
+    d.grid[0] = (uint32_t)((p->n + 4u * s[6] * s[7] - 1) / (4u * s[6] * s[7]));
+    d.grid[1] = (uint32_t)((p->m + s[5] * s[8] - 1) / (s[5] * s[8]));
+    d.flops = 2 * p->m * p->n * p->k;
+    return wa__gpu_end(b, &d, node, NULL);
+}
+
+/* The batch of an operand of MATMUL_ANY: all of the output's, or none. */
+static bool batch_of(const wa_tensor_type *t, uint64_t matrix, uint64_t batch, uint32_t *stride)
+{
+    uint64_t n = (uint64_t)wa__count(t) / matrix;
+    *stride = n == batch && batch > 1 ? (uint32_t)matrix : 0;
+    return n == batch || n == 1;
+}
+
+static bool any_product(const wa_plan_builder *b, const wa_node *n, uint32_t *w)
+{
+    const wa_tensor_type *a = wa__gpu_type(b, n->inputs[0]), *x = wa__gpu_type(b, n->inputs[1]), *o = wa__gpu_type(b, n->outputs[0]);
+    bool gemm = n->op == WA_OP_Gemm, fused = n->op == WA_OP_FusedMatMul;
+    bool ta = gemm && wa__node_int(n, "transA", 0), tb = (gemm || fused) && wa__node_int(n, "transB", 0);
+    if (a->rank < 2 || x->rank < 2 || o->rank < 2 || (fused && (n->input_count > 2 || wa__node_int(n, "act", 0)))) return false;
+    uint64_t m = (uint64_t)o->dims[o->rank - 2], c = (uint64_t)o->dims[o->rank - 1], k = (uint64_t)a->dims[a->rank - (ta ? 2 : 1)];
+    uint64_t batch = (uint64_t)wa__count(o) / (m * c);
+    w[0] = (uint32_t)m, w[1] = (uint32_t)c, w[2] = (uint32_t)k, w[3] = (uint32_t)batch;
+    if (!batch_of(a, m * k, batch, &w[4]) || !batch_of(x, k * c, batch, &w[8])) return false;
+    w[5] = ta ? 1 : (uint32_t)k, w[6] = ta ? (uint32_t)m : 1;
+    w[9] = tb ? 1 : (uint32_t)c, w[10] = tb ? (uint32_t)k : 1;
+    w[16] = wa__gpu_bits(gemm || fused ? wa__node_float(n, "alpha", 1) : 1);
+    w[17] = wa__gpu_bits(gemm ? wa__node_float(n, "beta", 1) : 0);
+    if (!gemm || n->input_count < 3 || n->inputs[2] == WA_NONE) return true;
+    const wa_tensor_type *bias = wa__gpu_type(b, n->inputs[2]);
+    uint64_t cn = bias->rank ? (uint64_t)bias->dims[bias->rank - 1] : 1, cm = bias->rank > 1 ? (uint64_t)bias->dims[bias->rank - 2] : 1;
+    w[13] = cm > 1 ? (uint32_t)cn : 0;
+    w[14] = cn > 1 ? 1 : 0;
+    return bias->rank <= 2;
+}
+
+static const char *product_refuses(wa_plan_builder *b, const wa_node *n)
+{
+    product p;
+    uint32_t w[20] = {0};
+    for (uint32_t i = 0; i < n->input_count; i++)
+        if (n->inputs[i] != WA_NONE && wa__plan_device_dtype(wa__gpu_type(b, n->inputs[i])->dtype) != WA_F32) return "products of integers have no WebGPU kernel";
+    if (packed_product(b, n, &p)) {
+        uint64_t rows = (p.m + 7) / 4;
+        return rows > WA_PLAN_GRID_MAX || p.n / 32 > WA_PLAN_GRID_MAX ? "the product's grid passes WebGPU's limit" : NULL;
+    }
+    return any_product(b, n, w) ? NULL : "this form of product has no WebGPU kernel";
+}
+
+static wa_status product_lower(wa_plan_builder *b, uint32_t node)
+{
+    const wa_node *n = &b->g->nodes[node];
+    product p;
+    if (packed_product(b, n, &p)) return packed_lower(b, node, &p);
+    wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_MATMUL_ANY);
+    if (!any_product(b, n, d.params)) return wa__fail(b->err, WA_INTERNAL, "a product changed its mind");
+    d.params_count = 20;
+    d.spec.spec[0] = n->op == WA_OP_Gemm && n->input_count > 2 && n->inputs[2] != WA_NONE;
+    WA_TRY(wa__gpu_read(b, &d, n->inputs[0]));
+    WA_TRY(wa__gpu_read(b, &d, n->inputs[1]));
+    if (d.spec.spec[0]) WA_TRY(wa__gpu_read(b, &d, n->inputs[2]));
+    WA_TRY(wa__gpu_write(b, &d, n->outputs[0]));
+    uint64_t count = (uint64_t)d.params[0] * d.params[1] * d.params[3];
+    d.flops = 2 * count * d.params[2];
+    wa__gpu_cover(&d, count, 64);
+    return wa__gpu_end(b, &d, node, NULL);
+}
+
+/* --- attention ---------------------------------------------------------------------------------------- */
+static uint32_t bias_input(const wa_node *n) { return n->op == WA_OP_QkvAttention ? 1 : 3; }
+
+static const char *attention_refuses(wa_plan_builder *b, const wa_node *n)
+{
+    const wa_tensor_type *o = wa__gpu_type(b, n->outputs[0]);
+    int64_t heads = wa__node_int(n, "num_heads", 0);
+    for (uint32_t i = 0; i < n->input_count; i++)
+        if (n->inputs[i] != WA_NONE && wa__plan_device_dtype(wa__gpu_type(b, n->inputs[i])->dtype) != WA_F32) return "attention is in floats";
+    if (o->rank != 3 || heads < 1 || o->dims[2] % heads || o->dims[2] / heads > 256) return "attention heads of this size have no WebGPU kernel";
+    if (o->dims[0] > WA_PLAN_GRID_MAX || heads > 4096) return "attention's grid passes WebGPU's limit";
+    uint32_t at = bias_input(n);
+    if (at < n->input_count && n->inputs[at] != WA_NONE && wa__gpu_type(b, n->inputs[at])->rank > 4) return "an attention bias of rank above 4";
+    return NULL;
+}
+
+/* Strides of a broadcast bias in [b,h,s,t]. */
+static void bias_strides(const wa_tensor_type *t, uint32_t *out)
+{
+    uint32_t stride = 1;
+    for (uint32_t k = 0; k < 4; k++) {
+        int64_t dim = k < t->rank ? t->dims[t->rank - 1 - k] : 1;
+        out[3 - k] = dim == 1 ? 0 : stride;
+        stride *= (uint32_t)dim;
+    }
+}
+
+static wa_status attention_lower(wa_plan_builder *b, uint32_t node)
+{
+    const wa_node *n = &b->g->nodes[node];
+    const wa_tensor_type *o = wa__gpu_type(b, n->outputs[0]);
+    bool packed = n->op == WA_OP_QkvAttention;
+    uint32_t at = bias_input(n), heads = (uint32_t)wa__node_int(n, "num_heads", 0), size = (uint32_t)o->dims[2] / heads;
+    bool bias = at < n->input_count && n->inputs[at] != WA_NONE;
+    wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_ATTENTION);
+    uint32_t *s = d.spec.spec, width = size % 4 ? size * 4 : (size / 4) * 16;
+    s[0] = size, s[1] = heads, s[2] = (packed ? 1u : 0u) | (bias ? 2u : 0u);
+    if (b->t.software) {
+        s[3] = 4, s[4] = 1;
+    } else {
+        s[3] = 8, s[4] = 8;
+        while (s[4] > 1 && s[3] * s[4] * (width + 8) > WA_PLAN_WORKGROUP_BYTES) s[4] /= 2;
+    }
+    for (uint32_t i = 0; i < (packed ? 1u : 3u); i++) WA_TRY(wa__gpu_read(b, &d, n->inputs[i]));
+    if (bias) WA_TRY(wa__gpu_read(b, &d, n->inputs[at]));
+    WA_TRY(wa__gpu_write(b, &d, n->outputs[0]));
+    uint32_t t = (uint32_t)wa__gpu_type(b, n->inputs[packed ? 0 : 1])->dims[1];
+    d.params[0] = (uint32_t)o->dims[1];
+    d.params[1] = t;
+    d.params[2] = (uint32_t)o->dims[0];
+    d.params[3] = wa__gpu_bits(wa__node_float(n, "scale", 1));
+    if (bias) bias_strides(wa__gpu_type(b, n->inputs[at]), d.params + 4);
+    d.params_count = 8;
+    d.grid[0] = ((uint32_t)o->dims[1] + s[3] - 1) / s[3];
+    d.grid[1] = heads;
+    d.grid[2] = (uint32_t)o->dims[0];
+    d.flops = 4u * (uint64_t)o->dims[0] * (uint64_t)o->dims[1] * t * (uint64_t)o->dims[2];
+    return wa__gpu_end(b, &d, node, NULL);
+}
+
+/* --- rows ----------------------------------------------------------------------------------------------- */
+static const char *norm_refuses(wa_plan_builder *b, const wa_node *n)
+{
+    const wa_tensor_type *x = wa__gpu_type(b, n->inputs[0]);
+    bool embed = n->op == WA_OP_EmbedLayerNorm;
+    if (n->output_count > 1 && n->outputs[1] != WA_NONE && wa__graph_uses(b->g, n->outputs[1])) return "layer norm's mean as an output has no WebGPU kernel";
+    if (!embed && wa__plan_device_dtype(x->dtype) != WA_F32) return "layer norm of integers";
+    int64_t axis = n->op == WA_OP_LayerNormalization ? wa__node_int(n, "axis", -1) : -1;
+    if (!embed && axis != -1 && axis != (int64_t)x->rank - 1) return "layer norm over several axes has no WebGPU kernel";
+    if (!embed) return x->rank && x->dims[x->rank - 1] <= 1 << 20 ? NULL : "layer norm of this shape has no WebGPU kernel";
+    bool types = n->inputs[1] != WA_NONE || n->inputs[4] != WA_NONE;
+    if (types && (n->inputs[1] == WA_NONE || n->inputs[4] == WA_NONE)) return "token types without both ids and table";
+    for (uint32_t i = 0; i < n->input_count; i++) {
+        bool ids = i < 2 || i == 7;
+        if (n->inputs[i] != WA_NONE && ids && wa__plan_device_dtype(wa__gpu_type(b, n->inputs[i])->dtype) != WA_I32) return "token ids that are not signed integers";
+    }
+    if (types && n->input_count > 7 && n->inputs[7] != WA_NONE) return "token types with position ids need more than 8 bindings";
+    return x->rank == 2 ? NULL : "token ids that are not [batch, tokens]";
+}
+
+static void row_lanes(const wa_plan_builder *b, wa_gpu_dispatch *d, uint64_t width, uint64_t rows)
+{
+    uint32_t *s = d->spec.spec;
+    s[2] = b->t.software ? 1 : width >= 512 ? 128 : 64;
+    s[3] = b->t.software ? 4 : 1;
+    wa__gpu_cover(d, rows, s[3]);
+}
+
+static wa_status norm_lower(wa_plan_builder *b, uint32_t node)
+{
+    const wa_node *n = &b->g->nodes[node];
+    const wa_tensor_type *o = wa__gpu_type(b, n->outputs[0]);
+    bool embed = n->op == WA_OP_EmbedLayerNorm, skip = n->op == WA_OP_SkipLayerNorm;
+    wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_ROWS);
+    uint32_t *s = d.spec.spec, width = (uint32_t)o->dims[o->rank - 1];
+    uint64_t rows = (uint64_t)wa__count(o) / width;
+    s[0] = embed ? WA_WGSL_EMBED_LAYERNORM : skip ? WA_WGSL_SKIP_LAYERNORM : WA_WGSL_LAYERNORM;
+    s[1] = width;
+    s[5] = wa__gpu_bits(wa__node_float(n, "epsilon", 1e-5f));
+    row_lanes(b, &d, width / (width % 4 ? 1 : 4), rows);
+    uint32_t beta = skip ? 3 : 2;
+    if (!embed && n->input_count > beta && n->inputs[beta] != WA_NONE) s[4] |= 1;
+    if (embed && n->inputs[1] != WA_NONE) s[4] |= 2;
+    if (embed && n->input_count > 7 && n->inputs[7] != WA_NONE) s[4] |= 4;
+    if (embed) {
+        const uint32_t order[] = {0, 1, 7, 2, 3, 4, 5, 6}; /* ids, types, positions, then the tables */
+        for (unsigned i = 0; i < 8; i++)
+            if (order[i] < n->input_count && n->inputs[order[i]] != WA_NONE) WA_TRY(wa__gpu_read(b, &d, n->inputs[order[i]]));
+        d.params[2] = (uint32_t)wa__gpu_type(b, n->inputs[0])->dims[1];
+    } else {
+        for (uint32_t i = 0; i < n->input_count; i++)
+            if (n->inputs[i] != WA_NONE) WA_TRY(wa__gpu_read(b, &d, n->inputs[i]));
+    }
+    WA_TRY(wa__gpu_write(b, &d, n->outputs[0]));
+    d.params[0] = (uint32_t)rows;
+    d.params[1] = width;
+    d.params_count = 4;
+    d.bytes = (uint64_t)wa__count(o) * 12;
+    return wa__gpu_end(b, &d, node, NULL);
+}
+
+static const char *last_axis_refuses(wa_plan_builder *b, const wa_node *n)
+{
+    const wa_tensor_type *x = wa__gpu_type(b, n->inputs[0]);
+    if (wa__plan_device_dtype(x->dtype) != WA_F32 || x->rank == 0) return "this operator is for floats";
+    if (n->op == WA_OP_L2Normalize) return NULL;
+    int64_t axis = wa__node_int(n, "axis", n->opset >= 13 ? -1 : 1);
+    return axis == -1 || axis == (int64_t)x->rank - 1 ? NULL : "softmax over an inner axis has no WebGPU kernel";
+}
+
+static wa_status last_axis_lower(wa_plan_builder *b, uint32_t node)
+{
+    const wa_node *n = &b->g->nodes[node];
+    const wa_tensor_type *x = wa__gpu_type(b, n->inputs[0]);
+    wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_ROWS);
+    uint32_t width = (uint32_t)x->dims[x->rank - 1];
+    d.spec.spec[0] = n->op == WA_OP_L2Normalize ? WA_WGSL_L2 : n->op == WA_OP_Softmax ? WA_WGSL_SOFTMAX : WA_WGSL_LOGSOFTMAX;
+    if (n->op == WA_OP_L2Normalize) d.spec.spec[5] = wa__gpu_bits(wa__node_float(n, "epsilon", 1e-12f));
+    d.params[0] = (uint32_t)((uint64_t)wa__count(x) / width);
+    d.params[1] = width;
+    d.params_count = 4;
+    row_lanes(b, &d, 64, d.params[0]);
+    WA_TRY(wa__gpu_read(b, &d, n->inputs[0]));
+    WA_TRY(wa__gpu_write(b, &d, n->outputs[0]));
+    return wa__gpu_end(b, &d, node, NULL);
+}
+
+/* --- pooling, reductions ---------------------------------------------------------------------------------- */
+static const char *pool_refuses(wa_plan_builder *b, const wa_node *n)
+{
+    const wa_tensor_type *x = wa__gpu_type(b, n->inputs[0]);
+    return x->rank == 3 && wa__plan_device_dtype(x->dtype) == WA_F32 ? NULL : "pooling takes floats [batch, tokens, hidden]";
+}
+
+static wa_status pool_lower(wa_plan_builder *b, uint32_t node)
+{
+    const wa_node *n = &b->g->nodes[node];
+    const wa_tensor_type *x = wa__gpu_type(b, n->inputs[0]);
+    wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_POOL);
+    d.spec.spec[0] = n->op == WA_OP_MeanPool ? 0 : n->op == WA_OP_ClsPool ? 1 : 2;
+    if (n->op != WA_OP_ClsPool) d.spec.spec[1] = wa__plan_device_dtype(wa__gpu_type(b, n->inputs[1])->dtype);
+    for (uint32_t i = 0; i < (n->op == WA_OP_ClsPool ? 1u : 2u); i++) WA_TRY(wa__gpu_read(b, &d, n->inputs[i]));
+    WA_TRY(wa__gpu_write(b, &d, n->outputs[0]));
+    for (unsigned k = 0; k < 3; k++) d.params[k] = (uint32_t)x->dims[k];
+    d.params_count = 4;
+    wa__gpu_cover(&d, (uint64_t)x->dims[0] * (uint64_t)x->dims[2], 32);
+    return wa__gpu_end(b, &d, node, NULL);
+}
+
+/* Axes as one contiguous run [first, end); false when they are not or not constant. */
+static bool reduce_axes(const wa_plan_builder *b, const wa_node *n, uint32_t *first, uint32_t *end)
+{
+    const wa_tensor_type *x = wa__gpu_type(b, n->inputs[0]);
+    int64_t axes[WA_RANK_MAX];
+    uint32_t count = 0, mask = 0;
+    const wa_attr *a = wa__attr_find(n->attrs, n->attr_count, "axes");
+    if (n->input_count > 1 && n->inputs[1] != WA_NONE) {
+        if (!wa__graph_const_ints(b->g, n->inputs[1], axes, WA_RANK_MAX, &count)) return false;
+    } else if (a) {
+        if (a->count > WA_RANK_MAX) return false;
+        for (count = 0; count < a->count; count++) axes[count] = a->ints[count];
+    }
+    if (count == 0) {
+        if (wa__node_int(n, "noop_with_empty_axes", 0)) return false;
+        mask = (1u << x->rank) - 1;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        int64_t k = axes[i] < 0 ? axes[i] + x->rank : axes[i];
+        if (k < 0 || k >= (int64_t)x->rank) return false;
+        mask |= 1u << k;
+    }
+    if (!mask) return false;
+    for (*first = 0; !(mask >> *first & 1); (*first)++) {}
+    for (*end = *first; mask >> *end & 1; (*end)++) {}
+    return mask >> *end == 0;
+}
+
+static const char *reduce_refuses(wa_plan_builder *b, const wa_node *n)
+{
+    uint32_t first, end;
+    if (wa__plan_device_dtype(wa__gpu_type(b, n->inputs[0])->dtype) != WA_F32) return "reductions of integers have no WebGPU kernel";
+    return reduce_axes(b, n, &first, &end) ? NULL : "a reduction over axes that are not neighbours has no WebGPU kernel";
+}
+
+static wa_status reduce_lower(wa_plan_builder *b, uint32_t node)
+{
+    const wa_node *n = &b->g->nodes[node];
+    const wa_tensor_type *x = wa__gpu_type(b, n->inputs[0]);
+    uint32_t first, end, size[3] = {1, 1, 1};
+    if (!reduce_axes(b, n, &first, &end)) return wa__fail(b->err, WA_INTERNAL, "a reduction changed its mind");
+    for (uint32_t i = 0; i < x->rank; i++) size[i < first ? 0 : i < end ? 1 : 2] *= (uint32_t)x->dims[i];
+    wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_REDUCE);
+    d.spec.spec[0] = n->op;
+    WA_TRY(wa__gpu_read(b, &d, n->inputs[0]));
+    WA_TRY(wa__gpu_write(b, &d, n->outputs[0]));
+    memcpy(d.params, size, sizeof size);
+    d.params_count = 4;
+    wa__gpu_cover(&d, (uint64_t)size[0] * size[2], 32);
+    return wa__gpu_end(b, &d, node, NULL);
+}
+
+const wa_gpu_row wa__gpu_math_rows[] = {
+    {WA_OP_MatMul, product_refuses, product_lower},
+    {WA_OP_Gemm, product_refuses, product_lower},
+    {WA_OP_FusedMatMul, product_refuses, product_lower},
+    {WA_OP_Attention, attention_refuses, attention_lower},
+    {WA_OP_QkvAttention, attention_refuses, attention_lower},
+    {WA_OP_LayerNormalization, norm_refuses, norm_lower},
+    {WA_OP_SkipLayerNorm, norm_refuses, norm_lower},
+    {WA_OP_EmbedLayerNorm, norm_refuses, norm_lower},
+    {WA_OP_L2Normalize, last_axis_refuses, last_axis_lower},
+    {WA_OP_Softmax, last_axis_refuses, last_axis_lower},
+    {WA_OP_LogSoftmax, last_axis_refuses, last_axis_lower},
+    {WA_OP_MeanPool, pool_refuses, pool_lower},
+    {WA_OP_ClsPool, pool_refuses, pool_lower},
+    {WA_OP_MaxPoolTokens, pool_refuses, pool_lower},
+    {WA_OP_ReduceSum, reduce_refuses, reduce_lower},
+    {WA_OP_ReduceMean, reduce_refuses, reduce_lower},
+    {WA_OP_ReduceMax, reduce_refuses, reduce_lower},
+    {WA_OP_ReduceMin, reduce_refuses, reduce_lower},
+    {WA_OP_ReduceProd, reduce_refuses, reduce_lower},
+    {WA_OP_ReduceL2, reduce_refuses, reduce_lower},
+    {WA_OP_ReduceL1, reduce_refuses, reduce_lower},
+    {WA_OP_ReduceSumSquare, reduce_refuses, reduce_lower},
+    {WA_OP_NONE, NULL, NULL},
+};
