@@ -1,0 +1,15 @@
+# The headless-surface Vulkan layer for browsers on GPU servers: needs only Vulkan's headers.
+include(CheckIncludeFile)
+check_include_file(vulkan/vk_layer.h WA_HAVE_VK_LAYER)
+if(WA_HAVE_VK_LAYER AND NOT WA_FUZZ)
+  add_library(webaccel_layer MODULE layer/headless_surface.c)
+  set_target_properties(webaccel_layer PROPERTIES PREFIX "" OUTPUT_NAME VkLayer_webaccel_headless)
+  target_compile_options(webaccel_layer PRIVATE -Wall -Wextra -Wshadow -fvisibility=hidden)
+  # Loaded into browsers, so never with the sanitizers.
+  if(WA_WERROR)
+    target_compile_options(webaccel_layer PRIVATE -Werror)
+  endif()
+  install(TARGETS webaccel_layer LIBRARY DESTINATION lib)
+elseif(NOT WA_HAVE_VK_LAYER)
+  message(STATUS "vulkan/vk_layer.h not found (Debian: libvulkan-dev): the headless-server step of the browser ladder is left out")
+endif()
