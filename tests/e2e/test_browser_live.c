@@ -21,8 +21,9 @@ static void to_stderr(wa_log_level level, const char *module, const char *text, 
     fprintf(stderr, "  [%s] %s\n", module, text);
 }
 
-/* Processes, zombies aside, whose command line or environment names our home folder. */
-static int processes_of(const char *what)
+/* Processes, zombies aside, whose command line or environment names our home folder; kill_only:
+ * those whose command line also holds this text are killed. */
+static int processes_with(const char *what, const char *kill_only)
 {
     int count = 0;
     DIR *d = opendir("/proc");
@@ -38,6 +39,7 @@ static int processes_of(const char *what)
             ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text);
             if (fd >= 0) close(fd);
             if (n > 0 && memmem(text, (size_t)n, what, strlen(what))) {
+                if (kill_only && i == 0 && memmem(text, (size_t)n, kill_only, strlen(kill_only))) (void)kill(pid, SIGKILL);
                 count++;
                 break;
             }
@@ -46,6 +48,8 @@ static int processes_of(const char *what)
     if (d) closedir(d);
     return count;
 }
+
+static int processes_of(const char *what) { return processes_with(what, NULL); }
 
 static int temp_folders(void)
 {
@@ -201,7 +205,7 @@ static void test_renderer_crash_is_seen_and_recovered(void **state)
     int gpu = 0;
     assert_ok(wa__browser_gpu_pid(b, 3000, &gpu, &err), err);
     assert_true(gpu > 1);
-    (void)!wa__browser_navigate(b, "chrome://crash", 1000, &err);
+    (void)processes_with(home, "--type=renderer");
     wa_browser_state s = {0};
     for (int i = 0; i < 100 && !s.page_crashed; i++) {
         wa__os_sleep_ms(20);
