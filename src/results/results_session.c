@@ -103,6 +103,35 @@ static wa_status prepare_tables(wa_session *s, wa_error *err)
     return status;
 }
 
+static void close_database(wa_session *s)
+{
+    if (s->connection) s->api.disconnect(&s->connection);
+    if (s->database) s->api.close(&s->database);
+    s->connection = NULL;
+    s->database = NULL;
+}
+
+/* A process killed while DuckDB writes a new file's first blocks leaves one that nothing opens any more.
+ * So a new database is made under another name and moved into place whole. */
+static wa_status make_database(wa_session *s, const char *db, wa_error *err)
+{
+    wa_file_info info;
+    WA_TRY(wa__os_stat(db, true, &info, err));
+    if (info.kind != WA_FILE_NONE) return WA_OK;
+    char *path = wa__format("%s.new", db), *log = wa__format("%s.new.wal", db);
+    wa_status status = path && log ? WA_OK : wa__no_memory(err, "a path");
+    if (status == WA_OK) status = wa__os_remove(path, err); /* of one that was killed here */
+    if (status == WA_OK) status = wa__os_remove(log, err);
+    if (status == WA_OK) status = open_once(s, path, err);
+    if (status == WA_OK) status = prepare_tables(s, err);
+    if (status == WA_OK) status = wa__session_run(s, "CHECKPOINT", "making the database", err);
+    close_database(s);
+    if (status == WA_OK) status = wa__os_rename(path, db, err);
+    wa__free(path);
+    wa__free(log);
+    return status;
+}
+
 wa_status wa__session_open(const char *db, const wa_results_options *o, wa_session *out, wa_error *err)
 {
     wa_session s = {0};
@@ -115,10 +144,12 @@ wa_status wa__session_open(const char *db, const wa_results_options *o, wa_sessi
     wa__free(path);
     if (status != WA_OK) return status;
     s.locked = true;
-    for (;;) {
+    status = make_database(&s, db, err);
+    while (status == WA_OK) {
         status = open_once(&s, db, err);
         if (status != WA_BUSY || wa__os_now_ns() >= end) break;
         wa__os_sleep_ms(RETRY_MS);
+        status = WA_OK;
     }
     if (status == WA_OK) status = prepare_tables(&s, err);
     if (status != WA_OK)
@@ -130,8 +161,7 @@ wa_status wa__session_open(const char *db, const wa_results_options *o, wa_sessi
 
 void wa__session_close(wa_session *s)
 {
-    if (s->connection) s->api.disconnect(&s->connection);
-    if (s->database) s->api.close(&s->database);
+    close_database(s);
     if (s->locked) wa__os_unlock(&s->lock);
     s->locked = false;
 }
