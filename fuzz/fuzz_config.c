@@ -18,8 +18,10 @@ static void add(file *f, const char *name, int rows, int columns)
     uint64_t bytes = 4u * (uint64_t)(rows ? rows : 1) * (uint64_t)columns;
     char shape[32];
     snprintf(shape, sizeof shape, rows ? "[%d,%d]" : "[%.0d%d]", rows, columns);
-    f->n += (size_t)snprintf(f->header + f->n, sizeof f->header - f->n, "%s\"%s\":{\"dtype\":\"F32\",\"shape\":%s,\"data_offsets\":[%llu,%llu]}",
-                             f->n > 1 ? "," : "", name, shape, (unsigned long long)f->data, (unsigned long long)(f->data + bytes));
+    f->n += (size_t)snprintf(f->header + f->n, sizeof f->header - f->n,
+                             "%s\"%s\":{\"dtype\":\"F32\",\"shape\":%s,\"data_offsets\":[%llu,%llu]}",
+                             f->n > 1 ? "," : "", name, shape, (unsigned long long)f->data,
+                             (unsigned long long)(f->data + bytes));
     f->data += bytes;
 }
 

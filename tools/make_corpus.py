@@ -76,6 +76,8 @@ def make_safetensors():
                                     "b": {"dtype": "BF16", "shape": [1, 2], "data_offsets": [8, 12]}}, bytes(12)))
     put("safetensors", "empty", file({}))
     put("safetensors", "overlap", file({"a": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}, "b": {"dtype": "I8", "shape": [4], "data_offsets": [2, 6]}}, bytes(8)))
+    put("safetensors", "header", json.dumps({"a": {"dtype": "F16", "shape": [2, 2], "data_offsets": [0, 8]},
+                                             "b": {"dtype": "BOOL", "shape": [], "data_offsets": [8, 9]}}).encode())
     put("safetensors", "deep", file(b'{"a":' + b"[" * 70 + b"]" * 70 + b"}"))
     put("safetensors", "index", b'{"metadata":{"total_size":8},"weight_map":{"a":"s.safetensors"}}')
     put("safetensors", "escape", b'{"weight_map":{"a":"../s.safetensors"}}')

@@ -12,7 +12,8 @@ const wa_model_file *wa__model_file(const wa_model_files *m, const char *name)
 bool wa__import_name_ok(wa_str s)
 {
     size_t at;
-    return s.len <= WA_LIMIT_NAME_BYTES && (s.len == 0 || (!memchr(s.ptr, 0, s.len) && wa__utf8_valid(s.ptr, s.len, &at)));
+    return s.len <= WA_LIMIT_NAME_BYTES &&
+           (s.len == 0 || (!memchr(s.ptr, 0, s.len) && wa__utf8_valid(s.ptr, s.len, &at)));
 }
 
 uint32_t wa__import_source(wa_graph *g, const wa_model_file *file)
@@ -25,7 +26,8 @@ uint32_t wa__import_source(wa_graph *g, const wa_model_file *file)
 /* A relative path of plain parts. */
 static bool path_ok(wa_str p)
 {
-    if (p.len == 0 || p.len > WA_LIMIT_NAME_BYTES || !wa__import_name_ok(p) || memchr(p.ptr, '\\', p.len)) return false;
+    if (p.len == 0 || p.len > WA_LIMIT_NAME_BYTES || !wa__import_name_ok(p) || memchr(p.ptr, '\\', p.len))
+        return false;
     for (size_t start = 0, i = 0; i <= p.len; i++) {
         if (i < p.len && p.ptr[i] != '/') continue;
         wa_str part = {p.ptr + start, i - start};
@@ -35,12 +37,14 @@ static bool path_ok(wa_str p)
     return true;
 }
 
-wa_status wa__model_file_beside(const wa_model_files *m, wa_str beside, wa_str relative, const wa_model_file **out,
-                                wa_error *err)
+wa_status wa__model_file_beside(const wa_model_files *m, wa_str beside, wa_str relative,
+                                const wa_model_file **out, wa_error *err)
 {
     if (!path_ok(relative))
-        return wa__fail(err, WA_CORRUPT, "%.*s names the file \"%.*s\": only plain relative paths inside the model's folder are read",
-                        WA_STR_ARG(beside), WA_STR_ARG(relative));
+        return wa__fail(
+            err, WA_CORRUPT,
+            "%.*s names the file \"%.*s\": only plain relative paths inside the model's folder are read",
+            WA_STR_ARG(beside), WA_STR_ARG(relative));
     size_t folder = beside.len;
     while (folder > 0 && beside.ptr[folder - 1] != '/') folder--;
     for (uint32_t i = 0; i < m->count; i++) {
@@ -51,7 +55,8 @@ wa_status wa__model_file_beside(const wa_model_files *m, wa_str beside, wa_str r
             return WA_OK;
         }
     }
-    return wa__fail(err, WA_NOT_FOUND, "%.*s needs the file %.*s, which is not beside it; fetch the whole model folder",
+    return wa__fail(err, WA_NOT_FOUND,
+                    "%.*s needs the file %.*s, which is not beside it; fetch the whole model folder",
                     WA_STR_ARG(beside), WA_STR_ARG(relative));
 }
 
@@ -66,9 +71,11 @@ static wa_status several(const wa_model_files *m, uint32_t count, wa_error *err)
     return WA_INVALID_ARGUMENT;
 }
 
-wa_status wa__import_detect(const wa_model_files *m, wa_format *format, const wa_model_file **main_file, wa_error *err)
+wa_status wa__import_detect(const wa_model_files *m, wa_format *format, const wa_model_file **main_file,
+                            wa_error *err)
 {
-    const wa_model_file *onnx = wa__model_file(m, "model.onnx"), *config = wa__model_file(m, "config.json"), *only = NULL;
+    const wa_model_file *onnx = wa__model_file(m, "model.onnx"), *config = wa__model_file(m, "config.json"),
+                        *only = NULL;
     uint32_t count = 0, safetensors = 0;
     if (!onnx) onnx = wa__model_file(m, "onnx/model.onnx");
     for (uint32_t i = 0; i < m->count; i++) {
@@ -80,7 +87,10 @@ wa_status wa__import_detect(const wa_model_files *m, wa_format *format, const wa
     if (!onnx && count > 1) return several(m, count, err);
     if (!onnx) onnx = only;
     if (!onnx && !(config && safetensors))
-        return wa__fail(err, WA_UNSUPPORTED, "no model that can be read among the %u files: neither an .onnx file nor config.json with .safetensors files", m->count);
+        return wa__fail(err, WA_UNSUPPORTED,
+                        "no model that can be read among the %u files: neither an .onnx file nor config.json "
+                        "with .safetensors files",
+                        m->count);
     *format = onnx ? WA_FORMAT_ONNX : WA_FORMAT_HF;
     *main_file = onnx ? onnx : config;
     return WA_OK;

@@ -26,7 +26,8 @@ void wa__hf_problem(wa_hf *h, const char *key, const char *why)
     const json_t *v = json_object_get(h->config, key);
     char *text = v ? json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
     /* A full buffer already says enough. */
-    wa_status s = wa__buf_printf(&h->problems, NULL, "%s%s = %.100s (%s)", h->problems.len ? "; " : "", key, text ? text : "absent", why);
+    wa_status s = wa__buf_printf(&h->problems, NULL, "%s%s = %.100s (%s)", h->problems.len ? "; " : "", key,
+                                 text ? text : "absent", why);
     (void)s;
     free(text); /* jansson's */
 }
@@ -35,7 +36,8 @@ int64_t wa__hf_int(wa_hf *h, const char *key, int64_t fallback, int64_t min, int
 {
     const json_t *v = json_object_get(h->config, key);
     if (!v || json_is_null(v)) return fallback;
-    if (json_is_integer(v) && json_integer_value(v) >= min && json_integer_value(v) <= max) return json_integer_value(v);
+    if (json_is_integer(v) && json_integer_value(v) >= min && json_integer_value(v) <= max)
+        return json_integer_value(v);
     wa__hf_problem(h, key, "not a number in range");
     return fallback;
 }
@@ -44,7 +46,8 @@ double wa__hf_float(wa_hf *h, const char *key, double fallback)
 {
     const json_t *v = json_object_get(h->config, key);
     if (!v || json_is_null(v)) return fallback;
-    if (json_is_number(v) && isfinite(json_number_value(v)) && json_number_value(v) >= 0) return json_number_value(v);
+    if (json_is_number(v) && isfinite(json_number_value(v)) && json_number_value(v) >= 0)
+        return json_number_value(v);
     wa__hf_problem(h, key, "not a number of 0 or more");
     return fallback;
 }
@@ -90,18 +93,26 @@ static wa_status check_weight(const wa_safetensor *t, uint32_t rank, const int64
     wa__type_text(&t->type, have_text, sizeof have_text);
     wa__type_text(&want, want_text, sizeof want_text);
     if (!wa__type_eq(&t->type, &want))
-        return wa__fail(err, WA_CORRUPT, "%.*s: weight \"%.*s\" is %s; config.json asks for %s", WA_STR_ARG(t->file->name), WA_STR_ARG(t->name), have_text, want_text);
+        return wa__fail(err, WA_CORRUPT, "%.*s: weight \"%.*s\" is %s; config.json asks for %s",
+                        WA_STR_ARG(t->file->name), WA_STR_ARG(t->name), have_text, want_text);
     if (t->type.dtype != WA_F32 && t->type.dtype != WA_F16 && t->type.dtype != WA_BF16)
-        return wa__fail(err, WA_UNSUPPORTED, "%.*s: weight \"%.*s\" is %s; f32, f16 and bf16 weights are supported", WA_STR_ARG(t->file->name), WA_STR_ARG(t->name), have_text);
+        return wa__fail(err, WA_UNSUPPORTED,
+                        "%.*s: weight \"%.*s\" is %s; f32, f16 and bf16 weights are supported",
+                        WA_STR_ARG(t->file->name), WA_STR_ARG(t->name), have_text);
     return WA_OK;
 }
 
-wa_status wa__hf_weight(wa_hf *h, const char *name, uint32_t rank, const int64_t *dims, uint32_t *value, wa_error *err)
+wa_status wa__hf_weight(wa_hf *h, const char *name, uint32_t rank, const int64_t *dims, uint32_t *value,
+                        wa_error *err)
 {
     char full[512];
     int n = snprintf(full, sizeof full, "%s%s", h->prefix, name);
-    const wa_safetensor *t = n > 0 && (size_t)n < sizeof full ? wa__safetensors_find(h->weights, wa__str(full)) : NULL;
-    if (!t) return wa__fail(err, WA_CORRUPT, "the safetensors files lack the weight \"%s%s\" that config.json asks for", h->prefix, name);
+    const wa_safetensor *t =
+        n > 0 && (size_t)n < sizeof full ? wa__safetensors_find(h->weights, wa__str(full)) : NULL;
+    if (!t)
+        return wa__fail(err, WA_CORRUPT,
+                        "the safetensors files lack the weight \"%s%s\" that config.json asks for", h->prefix,
+                        name);
     WA_TRY(check_weight(t, rank, dims, err));
     uint32_t source = wa__import_source(h->g, t->file);
     if (source == WA_NONE) return wa__no_memory(err, "a source");
@@ -109,7 +120,8 @@ wa_status wa__hf_weight(wa_hf *h, const char *name, uint32_t rank, const int64_t
     if (v == WA_NONE) return wa__fail(err, WA_NO_MEMORY, "out of memory for the weight \"%s\"", full);
     if (t->type.dtype != WA_F32) {
         uint32_t cast = wa__graph_node(h->g, WA_OP_Cast, t->name, &v, 1, 1);
-        if (cast == WA_NONE || !wa__node_set_int(h->g, cast, "to", WA_F32)) return wa__no_memory(err, "a node");
+        if (cast == WA_NONE || !wa__node_set_int(h->g, cast, "to", WA_F32))
+            return wa__no_memory(err, "a node");
         h->g->nodes[cast].opset = WA_HF_OPSET;
         v = h->g->nodes[cast].outputs[0];
     }
@@ -121,9 +133,11 @@ wa_status wa__hf_weight(wa_hf *h, const char *name, uint32_t rank, const int64_t
 
 static wa_status no_builder(const char *architecture, const char *model_type, wa_error *err)
 {
-    wa__fail(err, WA_UNSUPPORTED, "config.json: architecture %.100s (model_type %.100s) is not supported; supported are:",
+    wa__fail(err, WA_UNSUPPORTED,
+             "config.json: architecture %.100s (model_type %.100s) is not supported; supported are:",
              architecture ? architecture : "not given", model_type ? model_type : "not given");
-    for (size_t i = 0; i < BUILDERS; i++) wa__error_append(err, "%s %s", i ? "," : "", builders[i].architecture);
+    for (size_t i = 0; i < BUILDERS; i++)
+        wa__error_append(err, "%s %s", i ? "," : "", builders[i].architecture);
     return WA_UNSUPPORTED;
 }
 

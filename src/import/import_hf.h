@@ -7,7 +7,7 @@
 #define WA_HF_OPSET 20
 
 typedef struct wa_hf {
-    const json_t *config;     /* borrowed */
+    const json_t *config; /* borrowed */
     const wa_safetensors *weights;
     wa_graph *g;
     const char *prefix; /* before every weight's name, "" or "bert." */
@@ -25,7 +25,8 @@ wa_status wa__hf_config_done(wa_hf *h, wa_error *err) WA_MUST_CHECK;
 
 /* The weight "<prefix><name>" as an f32 value: a constant, behind a Cast when it is stored in half
  * precision. Its shape must be dims[rank]. */
-wa_status wa__hf_weight(wa_hf *h, const char *name, uint32_t rank, const int64_t *dims, uint32_t *value, wa_error *err) WA_MUST_CHECK;
+wa_status wa__hf_weight(wa_hf *h, const char *name, uint32_t rank, const int64_t *dims, uint32_t *value,
+                        wa_error *err) WA_MUST_CHECK;
 bool wa__hf_has(const wa_hf *h, const char *prefix, const char *name);
 
 /* Builders: read the config, check it, add inputs, nodes and outputs. */

@@ -13,14 +13,16 @@ typedef struct bert {
     float epsilon;
     const char *act;
     uint32_t ids, mask, token_types;
-    uint32_t bias;   /* f32 [batch,1,1,sequence], 0 or the lowest float where the mask is 0 */
-    bool old_names;  /* LayerNorm.gamma and .beta */
-    bool failed;     /* memory or a limit; checked once per block */
+    uint32_t bias;  /* f32 [batch,1,1,sequence], 0 or the lowest float where the mask is 0 */
+    bool old_names; /* LayerNorm.gamma and .beta */
+    bool failed;    /* memory or a limit; checked once per block */
 } bert;
 
 /* --- config ---------------------------------------------------------------------------------------- */
 
-static const char *const acts[] = {"gelu", "gelu_python", "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "relu", "tanh", "sigmoid", "silu", "swish"};
+static const char *const acts[] = {"gelu",      "gelu_python", "gelu_new", "gelu_pytorch_tanh",
+                                   "gelu_fast", "relu",        "tanh",     "sigmoid",
+                                   "silu",      "swish"};
 
 static void check_choices(bert *b)
 {
@@ -29,8 +31,10 @@ static void check_choices(bert *b)
     if (!known) wa__hf_problem(b->h, "hidden_act", "unknown activation");
     if (strcmp(wa__hf_text(b->h, "position_embedding_type", "absolute"), "absolute") != 0)
         wa__hf_problem(b->h, "position_embedding_type", "only absolute is supported");
-    if (wa__hf_bool(b->h, "is_decoder", false)) wa__hf_problem(b->h, "is_decoder", "only encoders are supported");
-    if (wa__hf_bool(b->h, "add_cross_attention", false)) wa__hf_problem(b->h, "add_cross_attention", "only encoders are supported");
+    if (wa__hf_bool(b->h, "is_decoder", false))
+        wa__hf_problem(b->h, "is_decoder", "only encoders are supported");
+    if (wa__hf_bool(b->h, "add_cross_attention", false))
+        wa__hf_problem(b->h, "add_cross_attention", "only encoders are supported");
     if (json_is_object(json_object_get(b->h->config, "quantization_config")))
         wa__hf_problem(b->h, "quantization_config", "quantised checkpoints are not supported");
     if (b->hidden % b->heads) wa__hf_problem(b->h, "num_attention_heads", "does not divide hidden_size");
@@ -68,7 +72,10 @@ static uint32_t result(const bert *b, uint32_t n) { return b->failed ? WA_NONE :
 
 static uint32_t unary(bert *b, wa_op op, uint32_t x) { return result(b, node(b, op, &x, 1)); }
 
-static uint32_t binary(bert *b, wa_op op, uint32_t x, uint32_t y) { return result(b, node(b, op, (uint32_t[]){x, y}, 2)); }
+static uint32_t binary(bert *b, wa_op op, uint32_t x, uint32_t y)
+{
+    return result(b, node(b, op, (uint32_t[]){x, y}, 2));
+}
 
 static uint32_t transpose(bert *b, uint32_t x, uint32_t rank, const int64_t *perm)
 {
@@ -95,10 +102,14 @@ static uint32_t gather(bert *b, uint32_t data, uint32_t indices)
     return result(b, n);
 }
 
-static wa_status checked(const bert *b, wa_error *err) { return b->failed ? wa__no_memory(err, "the graph") : WA_OK; }
+static wa_status checked(const bert *b, wa_error *err)
+{
+    return b->failed ? wa__no_memory(err, "the graph") : WA_OK;
+}
 
 /* x times the stored [out, in] weight, transposed, plus its bias: as nn.Linear exports. */
-static wa_status linear(bert *b, const char *name, uint32_t x, int64_t in, int64_t out, uint32_t *y, wa_error *err)
+static wa_status linear(bert *b, const char *name, uint32_t x, int64_t in, int64_t out, uint32_t *y,
+                        wa_error *err)
 {
     char text[160];
     uint32_t w = WA_NONE, bias = WA_NONE;
@@ -121,7 +132,9 @@ static wa_status layer_norm(bert *b, const char *name, uint32_t x, uint32_t *y, 
     snprintf(text, sizeof text, "%s.%s", name, b->old_names ? "beta" : "bias");
     WA_TRY(wa__hf_weight(b->h, text, 1, &b->hidden, &beta, err));
     uint32_t n = node(b, WA_OP_LayerNormalization, (uint32_t[]){x, gamma, beta}, 3);
-    if (b->failed || !wa__node_set_int(b->g, n, "axis", -1) || !wa__node_set_float(b->g, n, "epsilon", b->epsilon)) b->failed = true;
+    if (b->failed || !wa__node_set_int(b->g, n, "axis", -1) ||
+        !wa__node_set_float(b->g, n, "epsilon", b->epsilon))
+        b->failed = true;
     if (!b->failed) b->g->nodes[n].name = wa__str(wa__arena_strndup(b->g->arena, name, strlen(name)));
     *y = result(b, n);
     return checked(b, err);
@@ -132,10 +145,12 @@ static uint32_t activation(bert *b, uint32_t x)
     if (strcmp(b->act, "relu") == 0) return unary(b, WA_OP_Relu, x);
     if (strcmp(b->act, "tanh") == 0) return unary(b, WA_OP_Tanh, x);
     if (strcmp(b->act, "sigmoid") == 0) return unary(b, WA_OP_Sigmoid, x);
-    if (strcmp(b->act, "silu") == 0 || strcmp(b->act, "swish") == 0) return binary(b, WA_OP_Mul, x, unary(b, WA_OP_Sigmoid, x));
+    if (strcmp(b->act, "silu") == 0 || strcmp(b->act, "swish") == 0)
+        return binary(b, WA_OP_Mul, x, unary(b, WA_OP_Sigmoid, x));
     bool exact = strcmp(b->act, "gelu") == 0 || strcmp(b->act, "gelu_python") == 0;
     uint32_t n = node(b, WA_OP_Gelu, &x, 1);
-    b->failed |= b->failed || !wa__node_set_str(b->g, n, "approximate", exact ? WA_STR("none") : WA_STR("tanh"));
+    b->failed |=
+        b->failed || !wa__node_set_str(b->g, n, "approximate", exact ? WA_STR("none") : WA_STR("tanh"));
     return result(b, n);
 }
 
@@ -143,7 +158,8 @@ static uint32_t activation(bert *b, uint32_t x)
 
 static wa_status add_inputs(bert *b, wa_error *err)
 {
-    uint32_t batch = wa__graph_symbol(b->g, WA_STR("batch")), sequence = wa__graph_symbol(b->g, WA_STR("sequence"));
+    uint32_t batch = wa__graph_symbol(b->g, WA_STR("batch")),
+             sequence = wa__graph_symbol(b->g, WA_STR("sequence"));
     wa_tensor_type t = {WA_I64, 2, {-1 - (int64_t)batch, -1 - (int64_t)sequence}};
     if (batch == WA_NONE || sequence == WA_NONE) return wa__no_memory(err, "symbols");
     b->ids = wa__graph_input(b->g, WA_STR("input_ids"), &t);
@@ -165,7 +181,8 @@ static wa_status positions(bert *b, uint32_t *out, wa_error *err)
     wa__free(all);
     uint32_t second = wa__graph_const(b->g, WA_STR(""), &scalar, &one, -1);
     uint32_t length = unsqueeze(b, gather(b, unary(b, WA_OP_Shape, b->ids), second), 0);
-    uint32_t inputs[] = {table, wa__graph_const_i64(b->g, &zero, 1), length, wa__graph_const_i64(b->g, &one, 1), wa__graph_const_i64(b->g, &one, 1)};
+    uint32_t inputs[] = {table, wa__graph_const_i64(b->g, &zero, 1), length,
+                         wa__graph_const_i64(b->g, &one, 1), wa__graph_const_i64(b->g, &one, 1)};
     *out = result(b, node(b, WA_OP_Slice, inputs, 5));
     return checked(b, err);
 }
@@ -173,9 +190,12 @@ static wa_status positions(bert *b, uint32_t *out, wa_error *err)
 static wa_status embeddings(bert *b, uint32_t *x, wa_error *err)
 {
     uint32_t word = WA_NONE, position = WA_NONE, type = WA_NONE, places = WA_NONE;
-    WA_TRY(wa__hf_weight(b->h, "embeddings.word_embeddings.weight", 2, (int64_t[]){b->words, b->hidden}, &word, err));
-    WA_TRY(wa__hf_weight(b->h, "embeddings.position_embeddings.weight", 2, (int64_t[]){b->positions, b->hidden}, &position, err));
-    WA_TRY(wa__hf_weight(b->h, "embeddings.token_type_embeddings.weight", 2, (int64_t[]){b->types, b->hidden}, &type, err));
+    WA_TRY(wa__hf_weight(b->h, "embeddings.word_embeddings.weight", 2, (int64_t[]){b->words, b->hidden},
+                         &word, err));
+    WA_TRY(wa__hf_weight(b->h, "embeddings.position_embeddings.weight", 2,
+                         (int64_t[]){b->positions, b->hidden}, &position, err));
+    WA_TRY(wa__hf_weight(b->h, "embeddings.token_type_embeddings.weight", 2, (int64_t[]){b->types, b->hidden},
+                         &type, err));
     WA_TRY(positions(b, &places, err));
     uint32_t of_words = gather(b, word, b->ids), of_types = gather(b, type, b->token_types);
     uint32_t sum = binary(b, WA_OP_Add, of_words, of_types);
@@ -194,7 +214,8 @@ static wa_status mask_bias(bert *b, wa_error *err)
 }
 
 /* One of query, key, value, split into heads: [batch, heads, sequence, size], key with its last two turned. */
-static wa_status heads(bert *b, int64_t layer, const char *which, uint32_t x, const int64_t *perm, uint32_t *out, wa_error *err)
+static wa_status heads(bert *b, int64_t layer, const char *which, uint32_t x, const int64_t *perm,
+                       uint32_t *out, wa_error *err)
 {
     char name[96];
     uint32_t y = WA_NONE;
@@ -223,7 +244,8 @@ static wa_status attention(bert *b, int64_t layer, uint32_t x, uint32_t *out, wa
 }
 
 /* A linear, then the residual and its norm. */
-static wa_status block_end(bert *b, int64_t layer, const char *part, uint32_t x, int64_t in, uint32_t residual, uint32_t *out, wa_error *err)
+static wa_status block_end(bert *b, int64_t layer, const char *part, uint32_t x, int64_t in,
+                           uint32_t residual, uint32_t *out, wa_error *err)
 {
     char name[96];
     uint32_t y = WA_NONE;

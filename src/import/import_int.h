@@ -13,8 +13,8 @@
 /* --- model files (import.c) -------------------------------------------------------------------- */
 /* Finds `relative` beside `beside` (a path inside the model's folder). Absolute paths, backslashes,
  * "." and ".." parts are refused, so that a model reads its own files only. `what` names the reader. */
-wa_status wa__model_file_beside(const wa_model_files *m, wa_str beside, wa_str relative, const wa_model_file **out,
-                                wa_error *err) WA_MUST_CHECK;
+wa_status wa__model_file_beside(const wa_model_files *m, wa_str beside, wa_str relative,
+                                const wa_model_file **out, wa_error *err) WA_MUST_CHECK;
 /* Graph source of a model file, added once; WA_NONE when out of memory. */
 uint32_t wa__import_source(wa_graph *g, const wa_model_file *file);
 /* A name from a file: well-formed UTF-8 without NUL, at most WA_LIMIT_NAME_BYTES. */
@@ -35,6 +35,7 @@ bool wa__names_add(wa_names *n, uint32_t value);
 /* --- JSON (import_json.c) -------------------------------------------------------------------------- */
 /* Parses with caps on size, depth and number of values; duplicate keys are refused. The caller
  * json_decref's *out, which is an object. */
-wa_status wa__json_parse(const void *data, uint64_t size, const char *what, json_t **out, wa_error *err) WA_MUST_CHECK;
+wa_status wa__json_parse(const void *data, uint64_t size, const char *what, json_t **out,
+                         wa_error *err) WA_MUST_CHECK;
 
 #endif

@@ -10,13 +10,16 @@ static wa_status check_size(const uint8_t *p, size_t n, const char *what, wa_err
     for (size_t i = 0; i < n; i++) {
         uint8_t c = p[i];
         if (quoted) {
-            if (c == '\\') i++;
-            else if (c == '"') quoted = false;
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                quoted = false;
         } else if (c == '"') {
             quoted = true;
         } else if (c == '[' || c == '{') {
             if (++depth > WA_LIMIT_JSON_DEPTH)
-                return wa__fail(err, WA_LIMIT, "%s: JSON nests deeper than %u at byte %zu", what, WA_LIMIT_JSON_DEPTH, i);
+                return wa__fail(err, WA_LIMIT, "%s: JSON nests deeper than %u at byte %zu", what,
+                                WA_LIMIT_JSON_DEPTH, i);
             values++;
         } else if (c == ']' || c == '}') {
             depth -= depth > 0;
@@ -24,7 +27,8 @@ static wa_status check_size(const uint8_t *p, size_t n, const char *what, wa_err
             values++;
         }
         if (values > WA_IMPORT_JSON_VALUES_MAX)
-            return wa__fail(err, WA_LIMIT, "%s: JSON has more than %u values", what, WA_IMPORT_JSON_VALUES_MAX);
+            return wa__fail(err, WA_LIMIT, "%s: JSON has more than %u values", what,
+                            WA_IMPORT_JSON_VALUES_MAX);
     }
     return WA_OK;
 }
@@ -32,12 +36,14 @@ static wa_status check_size(const uint8_t *p, size_t n, const char *what, wa_err
 wa_status wa__json_parse(const void *data, uint64_t size, const char *what, json_t **out, wa_error *err)
 {
     if (size > WA_LIMIT_SAFETENSORS_HEADER)
-        return wa__fail(err, WA_LIMIT, "%s: %llu bytes of JSON are over the cap of %llu", what, (unsigned long long)size,
-                        (unsigned long long)WA_LIMIT_SAFETENSORS_HEADER);
+        return wa__fail(err, WA_LIMIT, "%s: %llu bytes of JSON are over the cap of %llu", what,
+                        (unsigned long long)size, (unsigned long long)WA_LIMIT_SAFETENSORS_HEADER);
     WA_TRY(check_size(data, (size_t)size, what, err));
     json_error_t e;
     json_t *j = json_loadb(size ? data : "", (size_t)size, JSON_REJECT_DUPLICATES, &e);
-    if (!j) return wa__fail(err, WA_CORRUPT, "%s: not valid JSON: line %d, byte %d: %s", what, e.line, e.position, e.text);
+    if (!j)
+        return wa__fail(err, WA_CORRUPT, "%s: not valid JSON: line %d, byte %d: %s", what, e.line, e.position,
+                        e.text);
     if (!json_is_object(j)) {
         json_decref(j);
         return wa__fail(err, WA_CORRUPT, "%s: the JSON is no object", what);

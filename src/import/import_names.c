@@ -14,7 +14,8 @@ void wa__names_done(wa_names *n)
 static size_t slot_of(const wa_names *n, wa_str name)
 {
     size_t at = (size_t)wa__hash_bytes(name.ptr, name.len) & (n->cap - 1);
-    while (n->slots[at] && !wa__str_eq(n->g->values[n->slots[at] - 1].name, name)) at = (at + 1) & (n->cap - 1);
+    while (n->slots[at] && !wa__str_eq(n->g->values[n->slots[at] - 1].name, name))
+        at = (at + 1) & (n->cap - 1);
     return at;
 }
 

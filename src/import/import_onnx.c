@@ -13,7 +13,9 @@ wa_status wa__onnx_name(wa_onnx *o, uint32_t value, const char *kind, size_t off
 {
     wa_str name = o->g->values[value].name;
     if (wa__names_find(&o->names, name) != WA_NONE)
-        return wa__fail(err, WA_CORRUPT, "%s: %s at byte %zu is named \"%.*s\", which is taken: every value is made once", o->what, kind, offset, WA_STR_ARG(name));
+        return wa__fail(err, WA_CORRUPT,
+                        "%s: %s at byte %zu is named \"%.*s\", which is taken: every value is made once",
+                        o->what, kind, offset, WA_STR_ARG(name));
     return wa__names_add(&o->names, value) ? WA_OK : wa__no_memory(err, "names");
 }
 
@@ -37,9 +39,11 @@ static wa_status read_opset(wa_onnx *o, const wa_pb_field *field, wa_error *err)
     }
     if (wa__str_is(set.domain, "ai.onnx")) set.domain = WA_STR("");
     if (!wa__import_name_ok(set.domain) || set.version < 0 || set.version > 10000)
-        return wa__fail(err, WA_CORRUPT, "%s: the opset import at byte %zu is no domain and version", o->what, field->offset);
+        return wa__fail(err, WA_CORRUPT, "%s: the opset import at byte %zu is no domain and version", o->what,
+                        field->offset);
     if (o->opset_count == WA_ONNX_DOMAINS_MAX)
-        return wa__fail(err, WA_LIMIT, "%s imports more than %u operator domains", o->what, WA_ONNX_DOMAINS_MAX);
+        return wa__fail(err, WA_LIMIT, "%s imports more than %u operator domains", o->what,
+                        WA_ONNX_DOMAINS_MAX);
     o->opsets[o->opset_count++] = set;
     return WA_OK;
 }
@@ -59,12 +63,15 @@ static wa_status read_model(wa_onnx *o, wa_error *err)
             WA_TRY(read_opset(o, &f, err));
         } else if (f.number == M_GRAPH) {
             WA_TRY(wa__pb_want(&f, WA_PB_BYTES, "the graph", o->what, err));
-            if (o->has_graph) return wa__fail(err, WA_CORRUPT, "%s has a second graph at byte %zu", o->what, f.offset);
+            if (o->has_graph)
+                return wa__fail(err, WA_CORRUPT, "%s has a second graph at byte %zu", o->what, f.offset);
             o->graph = f.body;
             o->has_graph = true;
         }
     }
-    if (!o->has_graph) return wa__fail(err, WA_CORRUPT, "%s (%llu bytes) holds no graph; is it an ONNX file?", o->what, (unsigned long long)o->file->size);
+    if (!o->has_graph)
+        return wa__fail(err, WA_CORRUPT, "%s (%llu bytes) holds no graph; is it an ONNX file?", o->what,
+                        (unsigned long long)o->file->size);
     return WA_OK;
 }
 
@@ -87,7 +94,8 @@ static wa_status read_info(const wa_onnx *o, const wa_pb_field *field, value_inf
     for (;;) {
         WA_TRY(wa__pb_next(&r, &f, &more, err));
         if (!more) break;
-        if (f.number == 1 || f.number == 2) WA_TRY(wa__pb_want(&f, WA_PB_BYTES, "an input's field", o->what, err));
+        if (f.number == 1 || f.number == 2)
+            WA_TRY(wa__pb_want(&f, WA_PB_BYTES, "an input's field", o->what, err));
         if (f.number == 1) out->name = f.bytes;
         if (f.number == 2) {
             out->type = f.body;
@@ -95,12 +103,14 @@ static wa_status read_info(const wa_onnx *o, const wa_pb_field *field, value_inf
         }
     }
     if (!out->name.len || !wa__import_name_ok(out->name))
-        return wa__fail(err, WA_CORRUPT, "%s: the input or output at byte %zu has no usable name", o->what, field->offset);
+        return wa__fail(err, WA_CORRUPT, "%s: the input or output at byte %zu has no usable name", o->what,
+                        field->offset);
     return WA_OK;
 }
 
 /* One Dimension: a size, a name, or neither, which becomes a symbol of the input's own. */
-static wa_status read_dim(wa_onnx *o, const value_info *v, wa_reader r, uint32_t axis, int64_t *dim, wa_error *err)
+static wa_status read_dim(wa_onnx *o, const value_info *v, wa_reader r, uint32_t axis, int64_t *dim,
+                          wa_error *err)
 {
     wa_pb_field f;
     bool more = false;
@@ -124,9 +134,13 @@ static wa_status read_dim(wa_onnx *o, const value_info *v, wa_reader r, uint32_t
         if (!own) return wa__no_memory(err, "a symbol");
         name = wa__str(own);
     }
-    if (!wa__import_name_ok(name)) return wa__fail(err, WA_CORRUPT, "%s: dimension %u of input \"%.*s\" has no usable name", o->what, axis, WA_STR_ARG(v->name));
+    if (!wa__import_name_ok(name))
+        return wa__fail(err, WA_CORRUPT, "%s: dimension %u of input \"%.*s\" has no usable name", o->what,
+                        axis, WA_STR_ARG(v->name));
     uint32_t symbol = o->g->symbol_count < WA_IMPORT_SYMBOLS_MAX ? wa__graph_symbol(o->g, name) : WA_NONE;
-    if (symbol == WA_NONE) return wa__fail(err, WA_LIMIT, "%s: the inputs have more than %u open dimensions", o->what, WA_IMPORT_SYMBOLS_MAX);
+    if (symbol == WA_NONE)
+        return wa__fail(err, WA_LIMIT, "%s: the inputs have more than %u open dimensions", o->what,
+                        WA_IMPORT_SYMBOLS_MAX);
     *dim = -1 - (int64_t)symbol;
     return WA_OK;
 }
@@ -142,10 +156,12 @@ static wa_status read_shape(wa_onnx *o, const value_info *v, wa_reader r, wa_ten
         if (f.number != 1) continue;
         WA_TRY(wa__pb_want(&f, WA_PB_BYTES, "a dimension", o->what, err));
         if (type->rank == WA_RANK_MAX)
-            return wa__fail(err, WA_UNSUPPORTED, "%s: input \"%.*s\" has more than %d dimensions", o->what, WA_STR_ARG(v->name), WA_RANK_MAX);
+            return wa__fail(err, WA_UNSUPPORTED, "%s: input \"%.*s\" has more than %d dimensions", o->what,
+                            WA_STR_ARG(v->name), WA_RANK_MAX);
         WA_TRY(read_dim(o, v, f.body, type->rank, &type->dims[type->rank], err));
         if (type->dims[type->rank] > WA_LIMIT_ELEMENTS)
-            return wa__fail(err, WA_LIMIT, "%s: dimension %u of input \"%.*s\" is too large", o->what, type->rank, WA_STR_ARG(v->name));
+            return wa__fail(err, WA_LIMIT, "%s: dimension %u of input \"%.*s\" is too large", o->what,
+                            type->rank, WA_STR_ARG(v->name));
         type->rank++;
     }
     return WA_OK;
@@ -177,12 +193,21 @@ static wa_status read_type(wa_onnx *o, const value_info *v, wa_tensor_type *type
             }
         }
     }
-    if (!tensor) return wa__fail(err, WA_UNSUPPORTED, "%s: input \"%.*s\" at byte %zu is no tensor; sequences, maps and optionals are not supported", o->what, WA_STR_ARG(v->name), v->offset);
+    if (!tensor)
+        return wa__fail(
+            err, WA_UNSUPPORTED,
+            "%s: input \"%.*s\" at byte %zu is no tensor; sequences, maps and optionals are not supported",
+            o->what, WA_STR_ARG(v->name), v->offset);
     type->dtype = wa__dtype_from_onnx(element);
     if (wa__dtype_size(type->dtype) == 0)
-        return wa__fail(err, WA_UNSUPPORTED, "%s: input \"%.*s\" at byte %zu has element type %lld of ONNX, which is not supported", o->what, WA_STR_ARG(v->name), v->offset, (long long)element);
+        return wa__fail(
+            err, WA_UNSUPPORTED,
+            "%s: input \"%.*s\" at byte %zu has element type %lld of ONNX, which is not supported", o->what,
+            WA_STR_ARG(v->name), v->offset, (long long)element);
     if (type->rank == WA_RANK_UNKNOWN)
-        return wa__fail(err, WA_UNSUPPORTED, "%s: input \"%.*s\" at byte %zu has no shape; export the model with shapes", o->what, WA_STR_ARG(v->name), v->offset);
+        return wa__fail(err, WA_UNSUPPORTED,
+                        "%s: input \"%.*s\" at byte %zu has no shape; export the model with shapes", o->what,
+                        WA_STR_ARG(v->name), v->offset);
     return WA_OK;
 }
 
@@ -192,7 +217,8 @@ static wa_status add_input(wa_onnx *o, const wa_pb_field *f, wa_error *err)
     wa_tensor_type type;
     WA_TRY(read_info(o, f, &v, err));
     uint32_t old = wa__names_find(&o->names, v.name);
-    if (old != WA_NONE && o->g->values[old].kind == WA_VALUE_CONST) return WA_OK; /* an initialiser's default */
+    if (old != WA_NONE && o->g->values[old].kind == WA_VALUE_CONST)
+        return WA_OK; /* an initialiser's default */
     WA_TRY(read_type(o, &v, &type, err));
     uint32_t value = wa__graph_input(o->g, v.name, &type);
     if (value == WA_NONE) return wa__no_memory(err, "an input");
@@ -204,7 +230,8 @@ static wa_status add_initializer(wa_onnx *o, const wa_pb_field *f, wa_error *err
     wa_onnx_tensor t;
     uint32_t value = WA_NONE;
     WA_TRY(wa__onnx_tensor_read(o, f, &t, err));
-    if (!t.name.len) return wa__fail(err, WA_CORRUPT, "%s: the initializer at byte %zu has no name", o->what, f->offset);
+    if (!t.name.len)
+        return wa__fail(err, WA_CORRUPT, "%s: the initializer at byte %zu has no name", o->what, f->offset);
     WA_TRY(wa__onnx_tensor_const(o, &t, t.name, &value, err));
     return wa__onnx_name(o, value, "an initializer", f->offset, err);
 }
@@ -221,16 +248,22 @@ static wa_status add_output(wa_onnx *o, const wa_pb_field *f, wa_error *err)
     value_info v;
     WA_TRY(read_info(o, f, &v, err));
     uint32_t value = wa__names_find(&o->names, v.name);
-    if (value == WA_NONE) return wa__fail(err, WA_CORRUPT, "%s: the graph's output \"%.*s\" at byte %zu is made by no node", o->what, WA_STR_ARG(v.name), v.offset);
+    if (value == WA_NONE)
+        return wa__fail(err, WA_CORRUPT, "%s: the graph's output \"%.*s\" at byte %zu is made by no node",
+                        o->what, WA_STR_ARG(v.name), v.offset);
     for (uint32_t i = 0; i < o->g->output_count; i++)
-        if (o->g->outputs[i] == value) return wa__fail(err, WA_CORRUPT, "%s: the graph's output \"%.*s\" at byte %zu is listed twice", o->what, WA_STR_ARG(v.name), v.offset);
-    if (o->g->output_count >= WA_LIMIT_ATTRS) return wa__fail(err, WA_LIMIT, "%s: the graph has more than %u outputs", o->what, WA_LIMIT_ATTRS);
+        if (o->g->outputs[i] == value)
+            return wa__fail(err, WA_CORRUPT, "%s: the graph's output \"%.*s\" at byte %zu is listed twice",
+                            o->what, WA_STR_ARG(v.name), v.offset);
+    if (o->g->output_count >= WA_LIMIT_ATTRS)
+        return wa__fail(err, WA_LIMIT, "%s: the graph has more than %u outputs", o->what, WA_LIMIT_ATTRS);
     return wa__graph_output(o->g, value) ? WA_OK : wa__no_memory(err, "an output");
 }
 
 static wa_status refuse_sparse(wa_onnx *o, const wa_pb_field *f, wa_error *err)
 {
-    return wa__fail(err, WA_UNSUPPORTED, "%s: the initializer at byte %zu is sparse, which is not supported", o->what, f->offset);
+    return wa__fail(err, WA_UNSUPPORTED, "%s: the initializer at byte %zu is sparse, which is not supported",
+                    o->what, f->offset);
 }
 
 static wa_status add_name(wa_onnx *o, const wa_pb_field *f, wa_error *err)
@@ -241,7 +274,8 @@ static wa_status add_name(wa_onnx *o, const wa_pb_field *f, wa_error *err)
 }
 
 /* Fields come in any order, so each kind has its own walk; a walk skips the bytes of the others. */
-static wa_status each(wa_onnx *o, uint32_t number, wa_status (*add)(wa_onnx *, const wa_pb_field *, wa_error *), wa_error *err)
+static wa_status each(wa_onnx *o, uint32_t number,
+                      wa_status (*add)(wa_onnx *, const wa_pb_field *, wa_error *), wa_error *err)
 {
     wa_reader r = o->graph;
     wa_pb_field f;

@@ -3,10 +3,36 @@
  * import_onnx_node.c. */
 #include "import/import_onnx_int.h"
 
-enum { A_NAME = 1, A_FLOAT = 2, A_INT = 3, A_STRING = 4, A_TENSOR = 5, A_GRAPH = 6, A_FLOATS = 7, A_INTS = 8,
-       A_STRINGS = 9, A_TENSORS = 10, A_GRAPHS = 11, A_TYPE_PROTO = 14, A_KIND = 20, A_REF = 21, A_SPARSE = 22 };
-enum { KIND_FLOAT = 1, KIND_INT, KIND_STRING, KIND_TENSOR, KIND_GRAPH, KIND_FLOATS, KIND_INTS, KIND_STRINGS,
-       KIND_TENSORS, KIND_GRAPHS, KIND_SPARSE, KIND_LAST = 14 };
+enum {
+    A_NAME = 1,
+    A_FLOAT = 2,
+    A_INT = 3,
+    A_STRING = 4,
+    A_TENSOR = 5,
+    A_GRAPH = 6,
+    A_FLOATS = 7,
+    A_INTS = 8,
+    A_STRINGS = 9,
+    A_TENSORS = 10,
+    A_GRAPHS = 11,
+    A_KIND = 20,
+    A_REF = 21,
+    A_SPARSE = 22
+};
+enum {
+    KIND_FLOAT = 1,
+    KIND_INT,
+    KIND_STRING,
+    KIND_TENSOR,
+    KIND_GRAPH,
+    KIND_FLOATS,
+    KIND_INTS,
+    KIND_STRINGS,
+    KIND_TENSORS,
+    KIND_GRAPHS,
+    KIND_SPARSE,
+    KIND_LAST = 14
+};
 #define ATTR_NAME_MAX 127
 
 typedef struct attr {
@@ -21,22 +47,28 @@ typedef struct attr {
     bool has_tensor;
 } attr;
 
-static const char *const kind_names[KIND_LAST + 1] = {"none", "float", "int", "string", "tensor", "sub-graph", "floats", "ints",
-                                                      "strings", "tensors", "sub-graphs", "sparse tensor", "sparse tensors",
-                                                      "type", "types"};
+static const char *const kind_names[KIND_LAST + 1] = {
+    "none",    "float",   "int",        "string",        "tensor",         "sub-graph", "floats", "ints",
+    "strings", "tensors", "sub-graphs", "sparse tensor", "sparse tensors", "type",      "types"};
 
-static wa_status bad(const wa_onnx *o, const wa_onnx_node *n, const attr *a, wa_status s, const char *why, wa_error *err)
+static wa_status bad(const wa_onnx *o, const wa_onnx_node *n, const attr *a, wa_status s, const char *why,
+                     wa_error *err)
 {
-    return wa__fail(err, s, WA_ONNX_NODE_FMT ": attribute \"%s\" at byte %zu %s", WA_ONNX_NODE_ARG(o, n), a->name, a->offset, why);
+    return wa__fail(err, s, WA_ONNX_NODE_FMT ": attribute \"%s\" at byte %zu %s", WA_ONNX_NODE_ARG(o, n),
+                    a->name, a->offset, why);
 }
 
 /* Wire type that a field of the message must have; -1 for lists (checked by wa__pb_list). */
 static int wire_of(uint32_t number)
 {
     switch (number) {
-    case A_NAME: case A_STRING: case A_TENSOR: case A_REF: return WA_PB_BYTES;
+    case A_NAME:
+    case A_STRING:
+    case A_TENSOR:
+    case A_REF: return WA_PB_BYTES;
     case A_FLOAT: return WA_PB_FIXED32;
-    case A_INT: case A_KIND: return WA_PB_VARINT;
+    case A_INT:
+    case A_KIND: return WA_PB_VARINT;
     default: return -1;
     }
 }
@@ -62,17 +94,22 @@ static int64_t kind_of(uint32_t number)
 
 static void take(attr *a, const wa_pb_field *f)
 {
-    if (f->number == A_FLOAT) a->f = wa__pb_float(f->value);
-    else if (f->number == A_INT) a->i = wa__pb_int(f->value);
-    else if (f->number == A_STRING) a->s = f->bytes;
-    else if (f->number == A_KIND) a->kind = wa__pb_int(f->value);
+    if (f->number == A_FLOAT)
+        a->f = wa__pb_float(f->value);
+    else if (f->number == A_INT)
+        a->i = wa__pb_int(f->value);
+    else if (f->number == A_STRING)
+        a->s = f->bytes;
+    else if (f->number == A_KIND)
+        a->kind = wa__pb_int(f->value);
     else if (f->number == A_TENSOR) {
         a->tensor = *f;
         a->has_tensor = true;
     }
 }
 
-static wa_status read_attr(const wa_onnx *o, const wa_onnx_node *n, const wa_pb_field *field, attr *a, wa_error *err)
+static wa_status read_attr(const wa_onnx *o, const wa_onnx_node *n, const wa_pb_field *field, attr *a,
+                           wa_error *err)
 {
     WA_TRY(wa__pb_want(field, WA_PB_BYTES, "an attribute", o->what, err));
     *a = (attr){.body = field->body, .offset = field->offset};
@@ -85,9 +122,12 @@ static wa_status read_attr(const wa_onnx *o, const wa_onnx_node *n, const wa_pb_
         if (!more) break;
         int wire = wire_of(f.number);
         if (wire >= 0) WA_TRY(wa__pb_want(&f, (unsigned)wire, "an attribute's field", o->what, err));
-        if (f.number == A_REF) return bad(o, n, a, WA_UNSUPPORTED, "refers to a function's attribute, which is not supported", err);
+        if (f.number == A_REF)
+            return bad(o, n, a, WA_UNSUPPORTED, "refers to a function's attribute, which is not supported",
+                       err);
         if (f.number == A_NAME) {
-            if (f.bytes.len > ATTR_NAME_MAX || !wa__import_name_ok(f.bytes)) return bad(o, n, a, WA_CORRUPT, "has no usable name", err);
+            if (f.bytes.len > ATTR_NAME_MAX || !wa__import_name_ok(f.bytes))
+                return bad(o, n, a, WA_CORRUPT, "has no usable name", err);
             memcpy(a->name, f.bytes.ptr, f.bytes.len);
             a->name[f.bytes.len] = 0;
         }
@@ -96,7 +136,8 @@ static wa_status read_attr(const wa_onnx *o, const wa_onnx_node *n, const wa_pb_
     }
     if (!a->name[0]) return bad(o, n, a, WA_CORRUPT, "has no name", err);
     if (!a->kind) a->kind = seen;
-    if (a->kind <= 0 || a->kind > KIND_LAST) return bad(o, n, a, WA_CORRUPT, "has no kind that ONNX knows", err);
+    if (a->kind <= 0 || a->kind > KIND_LAST)
+        return bad(o, n, a, WA_CORRUPT, "has no kind that ONNX knows", err);
     return WA_OK;
 }
 
@@ -112,7 +153,8 @@ static wa_status read_list(const attr *a, void **out, uint32_t *count, wa_error 
     uint64_t n = 0;
     WA_TRY(wa__pb_list(a->body, field, wire, NULL, NULL, &n, err));
     if (n > UINT32_MAX)
-        return wa__fail(err, WA_LIMIT, "%s: attribute \"%s\" at byte %zu has too many elements", a->body.what, a->name, a->offset);
+        return wa__fail(err, WA_LIMIT, "%s: attribute \"%s\" at byte %zu has too many elements", a->body.what,
+                        a->name, a->offset);
     void *p = wa__alloc((size_t)n, ints ? sizeof(int64_t) : sizeof(float));
     if (!p) return wa__no_memory(err, "an attribute");
     wa_status s = wa__pb_list(a->body, field, wire, ints ? put_int : put_float, p, NULL, err);
@@ -130,7 +172,8 @@ static wa_status set_list(wa_onnx *o, const attr *a, uint32_t node, wa_error *er
     void *p = NULL;
     uint32_t n = 0;
     WA_TRY(read_list(a, &p, &n, err));
-    bool ok = a->kind == KIND_INTS ? wa__node_set_ints(o->g, node, a->name, p, n) : wa__node_set_floats(o->g, node, a->name, p, n);
+    bool ok = a->kind == KIND_INTS ? wa__node_set_ints(o->g, node, a->name, p, n)
+                                   : wa__node_set_floats(o->g, node, a->name, p, n);
     wa__free(p);
     return ok ? WA_OK : wa__no_memory(err, "an attribute");
 }
@@ -144,13 +187,17 @@ static wa_status set_fill(wa_onnx *o, const wa_onnx_node *n, const attr *a, uint
     if (!a->has_tensor) return bad(o, n, a, WA_CORRUPT, "holds no tensor", err);
     WA_TRY(wa__onnx_tensor_read(o, &a->tensor, &t, err));
     WA_TRY(wa__onnx_tensor_const(o, &t, WA_STR(""), &value, err));
-    if (!wa__graph_const_scalar(o->g, value, &f)) return bad(o, n, a, WA_CORRUPT, "must hold one element", err);
+    if (!wa__graph_const_scalar(o->g, value, &f))
+        return bad(o, n, a, WA_CORRUPT, "must hold one element", err);
     const wa_value *v = &o->g->values[value];
     bool ok;
     if (wa__dtype_is_float(v->type.dtype)) {
         ok = wa__node_set_float(o->g, node, "value_f", (float)f);
     } else {
-        union { const uint8_t *in; void *view; } p = {.in = v->data};
+        union {
+            const uint8_t *in;
+            void *view;
+        } p = {.in = v->data};
         wa_view view = {v->type, p.view};
         ok = wa__node_set_int(o->g, node, "value_i", wa__get_i64(&view, 0));
     }
@@ -162,7 +209,8 @@ static wa_status set_fill(wa_onnx *o, const wa_onnx_node *n, const attr *a, uint
 static wa_status set_cast(wa_onnx *o, const wa_onnx_node *n, const attr *a, uint32_t node, wa_error *err)
 {
     wa_dtype d = wa__dtype_from_onnx(a->i);
-    if (wa__dtype_size(d) == 0) return bad(o, n, a, WA_UNSUPPORTED, "names an element type that is not supported", err);
+    if (wa__dtype_size(d) == 0)
+        return bad(o, n, a, WA_UNSUPPORTED, "names an element type that is not supported", err);
     return wa__node_set_int(o->g, node, a->name, d) ? WA_OK : wa__no_memory(err, "an attribute");
 }
 
@@ -171,9 +219,11 @@ static wa_status set_attr(wa_onnx *o, const wa_onnx_node *n, const attr *a, uint
     const wa_node *d = &o->g->nodes[node];
     char why[96];
     bool ok = true;
-    if (wa__attr_find(d->attrs, d->attr_count, a->name)) return bad(o, n, a, WA_CORRUPT, "is there twice", err);
+    if (wa__attr_find(d->attrs, d->attr_count, a->name))
+        return bad(o, n, a, WA_CORRUPT, "is there twice", err);
     if (d->op == WA_OP_ConstantOfShape && strcmp(a->name, "value") == 0) return set_fill(o, n, a, node, err);
-    if (d->op == WA_OP_Cast && strcmp(a->name, "to") == 0 && a->kind == KIND_INT) return set_cast(o, n, a, node, err);
+    if (d->op == WA_OP_Cast && strcmp(a->name, "to") == 0 && a->kind == KIND_INT)
+        return set_cast(o, n, a, node, err);
     switch (a->kind) {
     case KIND_FLOAT: ok = wa__node_set_float(o->g, node, a->name, a->f); break;
     case KIND_INT: ok = wa__node_set_int(o->g, node, a->name, a->i); break;
@@ -188,7 +238,8 @@ static wa_status set_attr(wa_onnx *o, const wa_onnx_node *n, const attr *a, uint
 }
 
 /* The next attribute of a node. */
-static wa_status next_attr(const wa_onnx *o, const wa_onnx_node *n, wa_reader *r, attr *a, bool *more, wa_error *err)
+static wa_status next_attr(const wa_onnx *o, const wa_onnx_node *n, wa_reader *r, attr *a, bool *more,
+                           wa_error *err)
 {
     wa_pb_field f;
     do {
@@ -229,23 +280,34 @@ static wa_status list_constant(wa_onnx *o, const attr *a, wa_str name, uint32_t 
 static wa_status scalar_constant(wa_onnx *o, const attr *a, wa_str name, uint32_t *value, wa_error *err)
 {
     wa_tensor_type t = {a->kind == KIND_INT ? WA_I64 : WA_F32, 0, {0}};
-    *value = wa__graph_const(o->g, name, &t, a->kind == KIND_INT ? (const void *)&a->i : (const void *)&a->f, -1);
+    *value =
+        wa__graph_const(o->g, name, &t, a->kind == KIND_INT ? (const void *)&a->i : (const void *)&a->f, -1);
     return *value == WA_NONE ? wa__no_memory(err, "a constant") : WA_OK;
 }
 
 wa_status wa__onnx_constant(wa_onnx *o, const wa_onnx_node *n, wa_str name, uint32_t *value, wa_error *err)
 {
-    static const struct { const char *name; int64_t kind; } forms[] = {
-        {"value", KIND_TENSOR}, {"value_int", KIND_INT}, {"value_ints", KIND_INTS}, {"value_float", KIND_FLOAT}, {"value_floats", KIND_FLOATS}};
+    static const struct {
+        const char *name;
+        int64_t kind;
+    } forms[] = {{"value", KIND_TENSOR},
+                 {"value_int", KIND_INT},
+                 {"value_ints", KIND_INTS},
+                 {"value_float", KIND_FLOAT},
+                 {"value_floats", KIND_FLOATS}};
     wa_reader r = n->body;
     attr a, extra;
     bool more = false, ok = false;
     WA_TRY(next_attr(o, n, &r, &a, &more, err));
     if (!more) return wa__fail(err, WA_CORRUPT, WA_ONNX_NODE_FMT " has no value", WA_ONNX_NODE_ARG(o, n));
     WA_TRY(next_attr(o, n, &r, &extra, &more, err));
-    if (more) return wa__fail(err, WA_CORRUPT, WA_ONNX_NODE_FMT " has several values", WA_ONNX_NODE_ARG(o, n));
-    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) ok |= a.kind == forms[i].kind && strcmp(a.name, forms[i].name) == 0;
-    if (!ok) return bad(o, n, &a, WA_UNSUPPORTED, "is a form of constant that is not supported (strings, sparse tensors)", err);
+    if (more)
+        return wa__fail(err, WA_CORRUPT, WA_ONNX_NODE_FMT " has several values", WA_ONNX_NODE_ARG(o, n));
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        ok |= a.kind == forms[i].kind && strcmp(a.name, forms[i].name) == 0;
+    if (!ok)
+        return bad(o, n, &a, WA_UNSUPPORTED,
+                   "is a form of constant that is not supported (strings, sparse tensors)", err);
     if (a.kind == KIND_INTS || a.kind == KIND_FLOATS) return list_constant(o, &a, name, value, err);
     if (a.kind != KIND_TENSOR) return scalar_constant(o, &a, name, value, err);
     if (!a.has_tensor) return bad(o, n, &a, WA_CORRUPT, "holds no tensor", err);

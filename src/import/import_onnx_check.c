@@ -19,8 +19,10 @@ static void note(unknowns *u, const wa_onnx_node *n)
         u->list[i].count++;
         return;
     }
-    if (u->kinds < WA_ONNX_UNKNOWN_MAX) u->list[u->kinds++] = (unknown){n->type, n->domain, 1};
-    else u->more++;
+    if (u->kinds < WA_ONNX_UNKNOWN_MAX)
+        u->list[u->kinds++] = (unknown){n->type, n->domain, 1};
+    else
+        u->more++;
 }
 
 static wa_status report(const wa_onnx *o, const unknowns *u, wa_error *err)
@@ -30,7 +32,8 @@ static wa_status report(const wa_onnx *o, const unknowns *u, wa_error *err)
         const unknown *x = &u->list[i];
         wa_str domain = x->domain.len ? x->domain : WA_STR("ai.onnx");
         wa__error_append(err, "%s %.*s (%.*s, opset %lld, %u %s)", i ? "," : "", WA_STR_ARG(x->type),
-                         WA_STR_ARG(domain), (long long)wa__onnx_opset(o, x->domain), x->count, x->count == 1 ? "node" : "nodes");
+                         WA_STR_ARG(domain), (long long)wa__onnx_opset(o, x->domain), x->count,
+                         x->count == 1 ? "node" : "nodes");
     }
     if (u->more) wa__error_append(err, ", and %u nodes of other kinds", u->more);
     return WA_UNSUPPORTED;
@@ -46,9 +49,15 @@ int64_t wa__onnx_opset(const wa_onnx *o, wa_str domain)
 static wa_status check_opset(const wa_onnx *o, wa_error *err)
 {
     int64_t v = wa__onnx_opset(o, WA_STR(""));
-    if (v < 0) return wa__fail(err, WA_CORRUPT, "%s does not say its opset version of ai.onnx (opset_import is missing or cut off)", o->what);
+    if (v < 0)
+        return wa__fail(err, WA_CORRUPT,
+                        "%s does not say its opset version of ai.onnx (opset_import is missing or cut off)",
+                        o->what);
     if (v < WA_ONNX_OPSET_MIN)
-        return wa__fail(err, WA_UNSUPPORTED, "%s uses opset %lld of ai.onnx; %d or later is supported: convert it with ONNX's version converter", o->what, (long long)v, WA_ONNX_OPSET_MIN);
+        return wa__fail(err, WA_UNSUPPORTED,
+                        "%s uses opset %lld of ai.onnx; %d or later is supported: convert it with ONNX's "
+                        "version converter",
+                        o->what, (long long)v, WA_ONNX_OPSET_MIN);
     return WA_OK;
 }
 

@@ -18,17 +18,30 @@ wa_status wa__onnx_node_read(const wa_onnx *o, const wa_pb_field *f, wa_onnx_nod
         if (x.number > N_DOMAIN || x.number == 6) continue;
         WA_TRY(wa__pb_want(&x, WA_PB_BYTES, "a node's field", o->what, err));
         if (x.number != N_ATTR && !wa__import_name_ok(x.bytes))
-            return wa__fail(err, WA_CORRUPT, "%s: the node at byte %zu has a name at byte %zu that is no UTF-8 text of at most %u bytes", o->what, f->offset, x.offset, WA_LIMIT_NAME_BYTES);
-        if (x.number == N_INPUT && ++inputs && x.bytes.len) out->inputs = inputs;
-        else if (x.number == N_OUTPUT && ++outputs && x.bytes.len) out->outputs = outputs;
-        else if (x.number == N_NAME) out->name = x.bytes;
-        else if (x.number == N_TYPE) out->type = x.bytes;
-        else if (x.number == N_DOMAIN) out->domain = x.bytes;
-        else if (x.number == N_ATTR) out->attrs++;
+            return wa__fail(
+                err, WA_CORRUPT,
+                "%s: the node at byte %zu has a name at byte %zu that is no UTF-8 text of at most %u bytes",
+                o->what, f->offset, x.offset, WA_LIMIT_NAME_BYTES);
+        if (x.number == N_INPUT && ++inputs && x.bytes.len)
+            out->inputs = inputs;
+        else if (x.number == N_OUTPUT && ++outputs && x.bytes.len)
+            out->outputs = outputs;
+        else if (x.number == N_NAME)
+            out->name = x.bytes;
+        else if (x.number == N_TYPE)
+            out->type = x.bytes;
+        else if (x.number == N_DOMAIN)
+            out->domain = x.bytes;
+        else if (x.number == N_ATTR)
+            out->attrs++;
     }
     if (wa__str_is(out->domain, "ai.onnx")) out->domain = WA_STR("");
-    if (!out->type.len) return wa__fail(err, WA_CORRUPT, "%s: the node \"%.*s\" at byte %zu names no operator", o->what, WA_STR_ARG(out->name), out->offset);
-    if (out->attrs > WA_LIMIT_ATTRS) return wa__fail(err, WA_LIMIT, WA_ONNX_NODE_FMT " has more than %u attributes", WA_ONNX_NODE_ARG(o, out), WA_LIMIT_ATTRS);
+    if (!out->type.len)
+        return wa__fail(err, WA_CORRUPT, "%s: the node \"%.*s\" at byte %zu names no operator", o->what,
+                        WA_STR_ARG(out->name), out->offset);
+    if (out->attrs > WA_ONNX_ATTRS_MAX)
+        return wa__fail(err, WA_LIMIT, WA_ONNX_NODE_FMT " has more than %u attributes",
+                        WA_ONNX_NODE_ARG(o, out), WA_ONNX_ATTRS_MAX);
     return WA_OK;
 }
 
@@ -59,9 +72,12 @@ static wa_status find_inputs(const wa_onnx *o, const wa_onnx_node *n, uint32_t *
         if (x.number != N_INPUT) continue;
         inputs[i] = x.bytes.len ? wa__names_find(&o->names, x.bytes) : WA_NONE;
         if (x.bytes.len && inputs[i] == WA_NONE)
-            return wa__fail(err, WA_CORRUPT, WA_ONNX_NODE_FMT ": its input \"%.*s\" %s", WA_ONNX_NODE_ARG(o, n), WA_STR_ARG(x.bytes),
-                            made_later(o, x.bytes) ? "is made by a later node or by itself: the nodes are not sorted or form a cycle"
-                                                   : "is made by nothing in the graph");
+            return wa__fail(
+                err, WA_CORRUPT, WA_ONNX_NODE_FMT ": its input \"%.*s\" %s", WA_ONNX_NODE_ARG(o, n),
+                WA_STR_ARG(x.bytes),
+                made_later(o, x.bytes)
+                    ? "is made by a later node or by itself: the nodes are not sorted or form a cycle"
+                    : "is made by nothing in the graph");
         i++;
     }
     return WA_OK;
@@ -89,7 +105,9 @@ static wa_status add_constant(wa_onnx *o, const wa_onnx_node *n, wa_error *err)
     wa_pb_field x;
     bool more = true;
     uint32_t value = WA_NONE;
-    if (n->outputs != 1 || n->inputs) return wa__fail(err, WA_CORRUPT, WA_ONNX_NODE_FMT " must have one output and no inputs", WA_ONNX_NODE_ARG(o, n));
+    if (n->outputs != 1 || n->inputs)
+        return wa__fail(err, WA_CORRUPT, WA_ONNX_NODE_FMT " must have one output and no inputs",
+                        WA_ONNX_NODE_ARG(o, n));
     do {
         WA_TRY(wa__pb_next(&r, &x, &more, err));
     } while (more && x.number != N_OUTPUT);
@@ -100,10 +118,14 @@ static wa_status add_constant(wa_onnx *o, const wa_onnx_node *n, wa_error *err)
 /* Counts by the operator table, here so that the message names the file's offset. */
 static wa_status check_counts(const wa_onnx *o, const wa_onnx_node *n, const wa_op_info *info, wa_error *err)
 {
-    if ((int64_t)n->inputs < info->inputs_min || (info->inputs_max >= 0 && (int64_t)n->inputs > info->inputs_max))
-        return wa__fail(err, WA_CORRUPT, WA_ONNX_NODE_FMT " has %u inputs; the operator takes %d to %d", WA_ONNX_NODE_ARG(o, n), n->inputs, info->inputs_min, info->inputs_max);
+    if ((int64_t)n->inputs < info->inputs_min ||
+        (info->inputs_max >= 0 && (int64_t)n->inputs > info->inputs_max))
+        return wa__fail(err, WA_CORRUPT, WA_ONNX_NODE_FMT " has %u inputs; the operator takes %d to %d",
+                        WA_ONNX_NODE_ARG(o, n), n->inputs, info->inputs_min, info->inputs_max);
     if (n->outputs == 0 || (info->outputs >= 0 && (int64_t)n->outputs != info->outputs))
-        return wa__fail(err, info->outputs < (int64_t)n->outputs ? WA_UNSUPPORTED : WA_CORRUPT, WA_ONNX_NODE_FMT " has %u outputs; %d are supported", WA_ONNX_NODE_ARG(o, n), n->outputs, info->outputs);
+        return wa__fail(err, info->outputs < (int64_t)n->outputs ? WA_UNSUPPORTED : WA_CORRUPT,
+                        WA_ONNX_NODE_FMT " has %u outputs; %d are supported", WA_ONNX_NODE_ARG(o, n),
+                        n->outputs, info->outputs);
     return WA_OK;
 }
 
@@ -118,9 +140,12 @@ wa_status wa__onnx_node_add(wa_onnx *o, const wa_onnx_node *n, wa_error *err)
     WA_TRY(find_inputs(o, n, inputs, err));
     for (uint32_t i = 0; i < n->inputs; i++)
         if (inputs[i] == WA_NONE && (int64_t)i < wa__op_info(op)->inputs_min)
-            return wa__fail(err, WA_CORRUPT, WA_ONNX_NODE_FMT ": input %u is required", WA_ONNX_NODE_ARG(o, n), i);
+            return wa__fail(err, WA_CORRUPT, WA_ONNX_NODE_FMT ": input %u is required",
+                            WA_ONNX_NODE_ARG(o, n), i);
     uint32_t node = wa__graph_node(o->g, op, n->name, inputs, n->inputs, n->outputs);
-    if (node == WA_NONE) return wa__fail(err, WA_LIMIT, WA_ONNX_NODE_FMT ": the graph has too many nodes, or memory ran out", WA_ONNX_NODE_ARG(o, n));
+    if (node == WA_NONE)
+        return wa__fail(err, WA_LIMIT, WA_ONNX_NODE_FMT ": the graph has too many nodes, or memory ran out",
+                        WA_ONNX_NODE_ARG(o, n));
     o->g->nodes[node].opset = (int32_t)wa__onnx_opset(o, n->domain);
     WA_TRY(wa__onnx_attrs(o, n, node, err));
     return name_outputs(o, n, node, err);

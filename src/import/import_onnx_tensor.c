@@ -2,15 +2,28 @@
  * from the mapped file wherever they are stored raw. Called by import_onnx.c and import_onnx_attr.c. */
 #include "import/import_onnx_int.h"
 
-enum { T_DIMS = 1, T_TYPE = 2, T_SEGMENT = 3, T_FLOAT = 4, T_INT32 = 5, T_INT64 = 7, T_NAME = 8, T_RAW = 9, T_DOUBLE = 10,
-       T_UINT64 = 11, T_EXTERNAL = 13, T_LOCATION = 14 };
+enum {
+    T_DIMS = 1,
+    T_TYPE = 2,
+    T_SEGMENT = 3,
+    T_FLOAT = 4,
+    T_INT32 = 5,
+    T_INT64 = 7,
+    T_NAME = 8,
+    T_RAW = 9,
+    T_DOUBLE = 10,
+    T_UINT64 = 11,
+    T_EXTERNAL = 13,
+    T_LOCATION = 14
+};
 
 static const char *type_name(int64_t onnx)
 {
-    static const char *const names[] = {"undefined", "float", "uint8", "int8", "uint16", "int16", "int32", "int64", "string",
-                                        "bool", "float16", "double", "uint32", "uint64", "complex64", "complex128",
-                                        "bfloat16", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz",
-                                        "uint4", "int4", "float4e2m1"};
+    static const char *const names[] = {
+        "undefined",      "float",      "uint8",          "int8",       "uint16",   "int16",
+        "int32",          "int64",      "string",         "bool",       "float16",  "double",
+        "uint32",         "uint64",     "complex64",      "complex128", "bfloat16", "float8e4m3fn",
+        "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "uint4",      "int4",     "float4e2m1"};
     return onnx >= 0 && onnx < (int64_t)(sizeof names / sizeof *names) ? names[onnx] : "unknown";
 }
 
@@ -32,15 +45,19 @@ static wa_status read_dims(const wa_onnx *o, wa_onnx_tensor *t, wa_error *err)
     dims_to d = {&t->type, false};
     WA_TRY(wa__pb_list(t->body, T_DIMS, WA_PB_VARINT, put_dim, &d, &rank, err));
     if (d.negative)
-        return wa__fail(err, WA_CORRUPT, "%s: tensor \"%.*s\" at byte %zu has a negative dimension", o->what, WA_STR_ARG(t->name), t->offset);
+        return wa__fail(err, WA_CORRUPT, "%s: tensor \"%.*s\" at byte %zu has a negative dimension", o->what,
+                        WA_STR_ARG(t->name), t->offset);
     if (rank > WA_RANK_MAX)
-        return wa__fail(err, WA_UNSUPPORTED, "%s: tensor \"%.*s\" at byte %zu has %llu dimensions; at most %d are supported",
+        return wa__fail(err, WA_UNSUPPORTED,
+                        "%s: tensor \"%.*s\" at byte %zu has %llu dimensions; at most %d are supported",
                         o->what, WA_STR_ARG(t->name), t->offset, (unsigned long long)rank, WA_RANK_MAX);
     t->type.rank = (uint32_t)rank;
     t->type.dtype = wa__dtype_from_onnx(t->onnx_type);
     if (wa__dtype_info(t->type.dtype)->bits == 0)
-        return wa__fail(err, WA_UNSUPPORTED, "%s: tensor \"%.*s\" at byte %zu has element type %s (%lld), which is not supported",
-                        o->what, WA_STR_ARG(t->name), t->offset, type_name(t->onnx_type), (long long)t->onnx_type);
+        return wa__fail(err, WA_UNSUPPORTED,
+                        "%s: tensor \"%.*s\" at byte %zu has element type %s (%lld), which is not supported",
+                        o->what, WA_STR_ARG(t->name), t->offset, type_name(t->onnx_type),
+                        (long long)t->onnx_type);
     return WA_OK;
 }
 
@@ -54,20 +71,28 @@ wa_status wa__onnx_tensor_read(const wa_onnx *o, const wa_pb_field *f, wa_onnx_t
     for (;;) {
         WA_TRY(wa__pb_next(&r, &t, &more, err));
         if (!more) break;
-        if (t.number == T_TYPE || t.number == T_LOCATION) WA_TRY(wa__pb_want(&t, WA_PB_VARINT, "a tensor's type", o->what, err));
+        if (t.number == T_TYPE || t.number == T_LOCATION)
+            WA_TRY(wa__pb_want(&t, WA_PB_VARINT, "a tensor's type", o->what, err));
         if (t.number == T_NAME || t.number == T_RAW || t.number == T_EXTERNAL || t.number == T_SEGMENT)
             WA_TRY(wa__pb_want(&t, WA_PB_BYTES, "a tensor's field", o->what, err));
-        if (t.number == T_TYPE) out->onnx_type = wa__pb_int(t.value);
-        else if (t.number == T_NAME) out->name = t.bytes;
+        if (t.number == T_TYPE)
+            out->onnx_type = wa__pb_int(t.value);
+        else if (t.number == T_NAME)
+            out->name = t.bytes;
         else if (t.number == T_RAW) {
             out->raw = t.bytes;
             out->has_raw = true;
-        } else if (t.number == T_LOCATION) out->external = t.value == 1;
+        } else if (t.number == T_LOCATION)
+            out->external = t.value == 1;
         else if (t.number == T_SEGMENT)
-            return wa__fail(err, WA_UNSUPPORTED, "%s: the tensor at byte %zu comes in segments, which are not supported", o->what, f->offset);
+            return wa__fail(err, WA_UNSUPPORTED,
+                            "%s: the tensor at byte %zu comes in segments, which are not supported", o->what,
+                            f->offset);
     }
     if (!wa__import_name_ok(out->name))
-        return wa__fail(err, WA_CORRUPT, "%s: the tensor at byte %zu has a name that is no UTF-8 text of at most %u bytes", o->what, f->offset, WA_LIMIT_NAME_BYTES);
+        return wa__fail(err, WA_CORRUPT,
+                        "%s: the tensor at byte %zu has a name that is no UTF-8 text of at most %u bytes",
+                        o->what, f->offset, WA_LIMIT_NAME_BYTES);
     return read_dims(o, out, err);
 }
 
@@ -79,7 +104,8 @@ typedef struct external {
     bool has_length;
 } external;
 
-static wa_status read_entry(const wa_onnx *o, const wa_onnx_tensor *t, wa_reader r, external *x, wa_error *err)
+static wa_status read_entry(const wa_onnx *o, const wa_onnx_tensor *t, wa_reader r, external *x,
+                            wa_error *err)
 {
     wa_str key = {0}, value = {0};
     wa_pb_field f;
@@ -89,19 +115,25 @@ static wa_status read_entry(const wa_onnx *o, const wa_onnx_tensor *t, wa_reader
         if (!more) break;
         if (f.number != 1 && f.number != 2) continue;
         WA_TRY(wa__pb_want(&f, WA_PB_BYTES, "an external_data entry", o->what, err));
-        if (f.number == 1) key = f.bytes;
-        else value = f.bytes;
+        if (f.number == 1)
+            key = f.bytes;
+        else
+            value = f.bytes;
     }
     bool ok = true;
-    if (wa__str_is(key, "location")) x->location = value;
-    else if (wa__str_is(key, "offset")) ok = wa__parse_u64(value, &x->offset);
-    else if (wa__str_is(key, "length")) ok = x->has_length = wa__parse_u64(value, &x->length);
+    if (wa__str_is(key, "location"))
+        x->location = value;
+    else if (wa__str_is(key, "offset"))
+        ok = wa__parse_u64(value, &x->offset);
+    else if (wa__str_is(key, "length"))
+        ok = x->has_length = wa__parse_u64(value, &x->length);
     if (ok) return WA_OK;
-    return wa__fail(err, WA_CORRUPT, "%s: tensor \"%.*s\" at byte %zu: external %.*s is no number", o->what, WA_STR_ARG(t->name), t->offset, WA_STR_ARG(key));
+    return wa__fail(err, WA_CORRUPT, "%s: tensor \"%.*s\" at byte %zu: external %.*s is no number", o->what,
+                    WA_STR_ARG(t->name), t->offset, WA_STR_ARG(key));
 }
 
-static wa_status find_external(const wa_onnx *o, const wa_onnx_tensor *t, const wa_model_file **file, const uint8_t **data,
-                               uint64_t *size, wa_error *err)
+static wa_status find_external(const wa_onnx *o, const wa_onnx_tensor *t, const wa_model_file **file,
+                               const uint8_t **data, uint64_t *size, wa_error *err)
 {
     external x = {0};
     wa_reader r = t->body;
@@ -117,8 +149,10 @@ static wa_status find_external(const wa_onnx *o, const wa_onnx_tensor *t, const 
     if (s != WA_OK) return wa__fail_in(err, s, "tensor \"%.*s\" at byte %zu", WA_STR_ARG(t->name), t->offset);
     uint64_t left = x.offset <= found->size ? found->size - x.offset : 0;
     if (x.offset > found->size || (x.has_length && x.length > left))
-        return wa__fail(err, WA_CORRUPT, "%s: tensor \"%.*s\" at byte %zu lies at %llu in %.*s, which has %llu bytes", o->what,
-                        WA_STR_ARG(t->name), t->offset, (unsigned long long)x.offset, WA_STR_ARG(x.location), (unsigned long long)found->size);
+        return wa__fail(err, WA_CORRUPT,
+                        "%s: tensor \"%.*s\" at byte %zu lies at %llu in %.*s, which has %llu bytes", o->what,
+                        WA_STR_ARG(t->name), t->offset, (unsigned long long)x.offset, WA_STR_ARG(x.location),
+                        (unsigned long long)found->size);
     *file = found;
     *data = found->data ? found->data + x.offset : NULL;
     *size = x.has_length ? x.length : left;
@@ -163,11 +197,15 @@ static wa_status typed_const(wa_onnx *o, const wa_onnx_tensor *t, wa_str name, u
     uint32_t field = typed_field(t->type.dtype, &wire);
     uint64_t count = 0;
     if (!field)
-        return wa__fail(err, WA_UNSUPPORTED, "%s: tensor \"%.*s\" at byte %zu: 4-bit elements are read from raw_data only", o->what, WA_STR_ARG(t->name), t->offset);
+        return wa__fail(err, WA_UNSUPPORTED,
+                        "%s: tensor \"%.*s\" at byte %zu: 4-bit elements are read from raw_data only",
+                        o->what, WA_STR_ARG(t->name), t->offset);
     WA_TRY(wa__pb_list(t->body, field, wire, NULL, NULL, &count, err));
     if (count != (uint64_t)wa__count(&t->type))
-        return wa__fail(err, WA_CORRUPT, "%s: tensor \"%.*s\" at byte %zu has %llu elements, its shape says %lld", o->what,
-                        WA_STR_ARG(t->name), t->offset, (unsigned long long)count, (long long)wa__count(&t->type));
+        return wa__fail(err, WA_CORRUPT,
+                        "%s: tensor \"%.*s\" at byte %zu has %llu elements, its shape says %lld", o->what,
+                        WA_STR_ARG(t->name), t->offset, (unsigned long long)count,
+                        (long long)wa__count(&t->type));
     typed_to to = {wa__alloc((size_t)count, wa__dtype_size(t->type.dtype)), wa__dtype_size(t->type.dtype)};
     if (!to.data) return wa__no_memory(err, "a tensor");
     wa_status s = wa__pb_list(t->body, field, wire, put_typed, &to, NULL, err);
@@ -177,20 +215,26 @@ static wa_status typed_const(wa_onnx *o, const wa_onnx_tensor *t, wa_str name, u
     return s;
 }
 
-wa_status wa__onnx_tensor_const(wa_onnx *o, const wa_onnx_tensor *t, wa_str name, uint32_t *value, wa_error *err)
+wa_status wa__onnx_tensor_const(wa_onnx *o, const wa_onnx_tensor *t, wa_str name, uint32_t *value,
+                                wa_error *err)
 {
     uint64_t bytes = 0, size = t->raw.len;
     const wa_model_file *file = o->file;
     const uint8_t *data = (const uint8_t *)t->raw.ptr;
     if (!wa__type_bytes(&t->type, &bytes))
-        return wa__fail(err, WA_CORRUPT, "%s: tensor \"%.*s\" at byte %zu has an impossible size", o->what, WA_STR_ARG(t->name), t->offset);
-    if (t->external) WA_TRY(find_external(o, t, &file, &data, &size, err));
-    else if (!t->has_raw) return typed_const(o, t, name, value, err);
+        return wa__fail(err, WA_CORRUPT, "%s: tensor \"%.*s\" at byte %zu has an impossible size", o->what,
+                        WA_STR_ARG(t->name), t->offset);
+    if (t->external)
+        WA_TRY(find_external(o, t, &file, &data, &size, err));
+    else if (!t->has_raw)
+        return typed_const(o, t, name, value, err);
     if (size != bytes)
-        return wa__fail(err, WA_CORRUPT, "%s: tensor \"%.*s\" at byte %zu has %llu bytes of data, its shape needs %llu", o->what,
-                        WA_STR_ARG(t->name), t->offset, (unsigned long long)size, (unsigned long long)bytes);
+        return wa__fail(
+            err, WA_CORRUPT, "%s: tensor \"%.*s\" at byte %zu has %llu bytes of data, its shape needs %llu",
+            o->what, WA_STR_ARG(t->name), t->offset, (unsigned long long)size, (unsigned long long)bytes);
     uint32_t source = bytes ? wa__import_source(o->g, file) : 0;
     if (source == WA_NONE) return wa__no_memory(err, "a source");
-    *value = wa__graph_const(o->g, name, &t->type, bytes ? (const void *)data : "", bytes ? (int32_t)source : -1);
+    *value =
+        wa__graph_const(o->g, name, &t->type, bytes ? (const void *)data : "", bytes ? (int32_t)source : -1);
     return *value == WA_NONE ? wa__no_memory(err, "a constant") : WA_OK;
 }

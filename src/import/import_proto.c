@@ -11,7 +11,8 @@ wa_status wa__pb_next(wa_reader *r, wa_pb_field *out, bool *more, wa_error *err)
     out->wire = (unsigned)(tag & 7);
     out->number = (uint32_t)(tag >> 3);
     if (tag >> 32 || out->number == 0)
-        return wa__fail(err, WA_CORRUPT, "%s: byte %zu holds no protobuf field; is it an ONNX file?", r->what, out->offset);
+        return wa__fail(err, WA_CORRUPT, "%s: byte %zu holds no protobuf field; is it an ONNX file?", r->what,
+                        out->offset);
     if (out->wire == WA_PB_VARINT) return wa__read_varint(r, &out->value, "an integer", err);
     if (out->wire == WA_PB_FIXED64) return wa__read_u64(r, &out->value, "a 64-bit value", err);
     if (out->wire == WA_PB_FIXED32) {
@@ -21,12 +22,14 @@ wa_status wa__pb_next(wa_reader *r, wa_pb_field *out, bool *more, wa_error *err)
         return WA_OK;
     }
     if (out->wire != WA_PB_BYTES)
-        return wa__fail(err, WA_CORRUPT, "%s: byte %zu has protobuf wire type %u; is it an ONNX file?", r->what, out->offset, out->wire);
+        return wa__fail(err, WA_CORRUPT, "%s: byte %zu has protobuf wire type %u; is it an ONNX file?",
+                        r->what, out->offset, out->wire);
     uint64_t n = 0;
     const uint8_t *p = NULL;
     WA_TRY(wa__read_varint(r, &n, "a length", err));
     if (n > wa__reader_left(r))
-        return wa__fail(err, WA_CORRUPT, "%s: truncated: the field at byte %zu needs %llu bytes, %zu are left", r->what,
+        return wa__fail(err, WA_CORRUPT,
+                        "%s: truncated: the field at byte %zu needs %llu bytes, %zu are left", r->what,
                         out->offset, (unsigned long long)n, wa__reader_left(r));
     WA_TRY(wa__read_bytes(r, (size_t)n, &p, "a field", err));
     out->bytes = (wa_str){(const char *)p, (size_t)n};
@@ -37,7 +40,8 @@ wa_status wa__pb_next(wa_reader *r, wa_pb_field *out, bool *more, wa_error *err)
 wa_status wa__pb_want(const wa_pb_field *f, unsigned wire, const char *what, const char *file, wa_error *err)
 {
     if (f->wire == wire) return WA_OK;
-    return wa__fail(err, WA_CORRUPT, "%s: %s at byte %zu has protobuf wire type %u in place of %u", file, what, f->offset, f->wire, wire);
+    return wa__fail(err, WA_CORRUPT, "%s: %s at byte %zu has protobuf wire type %u in place of %u", file,
+                    what, f->offset, f->wire, wire);
 }
 
 static wa_status one(wa_reader *r, unsigned wire, uint64_t *raw, wa_error *err)
@@ -50,7 +54,8 @@ static wa_status one(wa_reader *r, unsigned wire, uint64_t *raw, wa_error *err)
     return WA_OK;
 }
 
-wa_status wa__pb_list(wa_reader message, uint32_t number, unsigned wire, wa_pb_put put, void *user, uint64_t *count, wa_error *err)
+wa_status wa__pb_list(wa_reader message, uint32_t number, unsigned wire, wa_pb_put put, void *user,
+                      uint64_t *count, wa_error *err)
 {
     wa_pb_field f;
     bool more = false;

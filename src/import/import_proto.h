@@ -24,11 +24,12 @@ typedef struct wa_pb_field {
 /* *more is false at the end of the message. */
 wa_status wa__pb_next(wa_reader *r, wa_pb_field *out, bool *more, wa_error *err) WA_MUST_CHECK;
 /* The field must be of this wire type. */
-wa_status wa__pb_want(const wa_pb_field *f, unsigned wire, const char *what, const char *file, wa_error *err) WA_MUST_CHECK;
+wa_status wa__pb_want(const wa_pb_field *f, unsigned wire, const char *what, const char *file,
+                      wa_error *err) WA_MUST_CHECK;
 /* Every element of a repeated scalar field, packed or not, in order; put may be NULL (to count). */
 typedef void (*wa_pb_put)(void *user, uint64_t index, uint64_t raw);
-wa_status wa__pb_list(wa_reader message, uint32_t number, unsigned wire, wa_pb_put put, void *user, uint64_t *count,
-                      wa_error *err) WA_MUST_CHECK;
+wa_status wa__pb_list(wa_reader message, uint32_t number, unsigned wire, wa_pb_put put, void *user,
+                      uint64_t *count, wa_error *err) WA_MUST_CHECK;
 static inline float wa__pb_float(uint64_t raw)
 {
     uint32_t u = (uint32_t)raw;

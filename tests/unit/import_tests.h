@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #define FOLDER_FILES_MAX 32
-#define TINY WA_TEST_DIR "/fixtures/bert-tiny"
+#define TINY             WA_TEST_DIR "/fixtures/bert-tiny"
 
 typedef struct folder {
     wa_model_file files[FOLDER_FILES_MAX];

@@ -43,7 +43,8 @@ static pb make_node(const char *op, const char *domain, const char *in, const ch
     char text[256], *save = NULL;
     for (int k = 0; k < 2; k++) {
         snprintf(text, sizeof text, "%s", k ? out : in);
-        for (char *s = strtok_r(text, " ", &save); s; s = strtok_r(NULL, " ", &save)) pb_str(&n, k ? 2 : 1, strcmp(s, "-") ? s : "");
+        for (char *s = strtok_r(text, " ", &save); s; s = strtok_r(NULL, " ", &save))
+            pb_str(&n, k ? 2 : 1, strcmp(s, "-") ? s : "");
     }
     pb_str(&n, 3, "the_node");
     pb_str(&n, 4, op);
@@ -102,7 +103,8 @@ static void refuse(const pb *model, wa_status want, const char *text)
 {
     wa_error err = {0};
     wa_status s = import_copy(model->b, model->n, &err);
-    if (s != want || !strstr(err.message, text)) fail_msg("wanted %d with \"%s\", got %d: %s", want, text, s, err.message);
+    if (s != want || !strstr(err.message, text))
+        fail_msg("wanted %d with \"%s\", got %d: %s", want, text, s, err.message);
 }
 
 /* --- well-formed models ------------------------------------------------------------------------------ */
@@ -110,8 +112,11 @@ static void refuse(const pb *model, wa_status want, const char *text)
 static void test_tiny(void **state)
 {
     (void)state;
-    static const struct { const char *file; int32_t opset; uint32_t norms; } cases[] = {
-        {"opset17.onnx", 17, 5}, {"opset14.onnx", 14, 0}, {"dynamo.onnx", 18, 5}};
+    static const struct {
+        const char *file;
+        int32_t opset;
+        uint32_t norms;
+    } cases[] = {{"opset17.onnx", 17, 5}, {"opset14.onnx", 14, 0}, {"dynamo.onnx", 18, 5}};
     for (size_t i = 0; i < 3; i++) {
         char path[256];
         folder f;
@@ -154,8 +159,8 @@ static void test_weights_are_borrowed(void **state)
 static void test_hand_made(void **state)
 {
     (void)state;
-    pb g = {.n = 0}, node = make_node("Add", "ai.onnx", "x w", "y"), t = make_tensor("w"), in = make_info("x", NULL, -1),
-       win = make_info("w", NULL, 2), out = make_info("y", "n", 2);
+    pb g = {.n = 0}, node = make_node("Add", "ai.onnx", "x w", "y"), t = make_tensor("w"),
+       in = make_info("x", NULL, -1), win = make_info("w", NULL, 2), out = make_info("y", "n", 2);
     pb_msg(&g, 1, &node);
     pb_str(&g, 2, "hand");
     pb_msg(&g, 5, &t);
@@ -180,8 +185,9 @@ static void test_hand_made(void **state)
 static void test_attributes(void **state)
 {
     (void)state;
-    pb g = {.n = 0}, shape = make_node("Constant", NULL, "", "s"), fill = make_node("ConstantOfShape", NULL, "s", "f"),
-       cast = make_node("Cast", NULL, "f", "c"), a = {.n = 0}, t = {.n = 0}, b = {.n = 0}, c = {.n = 0}, out = make_info("c", "n", 2);
+    pb g = {.n = 0}, shape = make_node("Constant", NULL, "", "s"),
+       fill = make_node("ConstantOfShape", NULL, "s", "f"), cast = make_node("Cast", NULL, "f", "c"),
+       a = {.n = 0}, t = {.n = 0}, b = {.n = 0}, c = {.n = 0}, out = make_info("c", "n", 2);
     pb_str(&a, 1, "value_ints"); /* packed */
     pb_bytes(&a, 8, "\x02\x03", 2);
     pb_int(&a, 20, 7);
@@ -240,22 +246,26 @@ static void test_unknown_operators(void **state)
 {
     (void)state;
     pb second = make_node("FusedThing", "com.example", "y", "z");
-    refuse_graph(make_node("Loop", NULL, "x", "y"), &second, "z", WA_UNSUPPORTED, "Loop (ai.onnx, opset 13, 1 node), FusedThing (com.example");
+    refuse_graph(make_node("Loop", NULL, "x", "y"), &second, "z", WA_UNSUPPORTED,
+                 "Loop (ai.onnx, opset 13, 1 node), FusedThing (com.example");
     refuse_graph(make_node("FusedMatMul", "wa", "x w", "y"), NULL, "y", WA_UNSUPPORTED, "FusedMatMul (wa");
-    refuse_graph(make_node("FusedMatMul", NULL, "x w", "y"), NULL, "y", WA_UNSUPPORTED, "FusedMatMul (ai.onnx");
+    refuse_graph(make_node("FusedMatMul", NULL, "x w", "y"), NULL, "y", WA_UNSUPPORTED,
+                 "FusedMatMul (ai.onnx");
 }
 
 static void test_broken_graphs(void **state)
 {
     (void)state;
     pb again = make_node("Relu", NULL, "x", "y"), later = make_node("Relu", NULL, "x", "z");
-    refuse_graph(make_node("Add", NULL, "x q", "y"), NULL, "y", WA_CORRUPT, "its input \"q\" is made by nothing");
+    refuse_graph(make_node("Add", NULL, "x q", "y"), NULL, "y", WA_CORRUPT,
+                 "its input \"q\" is made by nothing");
     refuse_graph(make_node("Add", NULL, "x y", "y"), NULL, "y", WA_CORRUPT, "form a cycle");
     refuse_graph(make_node("Add", NULL, "x z", "y"), &later, "y", WA_CORRUPT, "not sorted");
     refuse_graph(make_node("Relu", NULL, "x", "y"), &again, "y", WA_CORRUPT, "\"y\", which is taken");
     refuse_graph(make_node("Relu", NULL, "x", "w"), NULL, "w", WA_CORRUPT, "\"w\", which is taken");
     refuse_graph(make_node("Relu", NULL, "x", "y"), NULL, "q", WA_CORRUPT, "output \"q\"");
-    refuse_graph(make_node("Relu", NULL, "x w", "y"), NULL, "y", WA_CORRUPT, "has 2 inputs; the operator takes 1 to 1");
+    refuse_graph(make_node("Relu", NULL, "x w", "y"), NULL, "y", WA_CORRUPT,
+                 "has 2 inputs; the operator takes 1 to 1");
     refuse_graph(make_node("Add", NULL, "- x", "y"), NULL, "y", WA_CORRUPT, "input 0 is required");
     refuse_graph(make_node("Relu", NULL, "x", "y z"), NULL, "y", WA_UNSUPPORTED, "has 2 outputs");
     refuse_graph(make_node("", NULL, "x", "y"), NULL, "y", WA_CORRUPT, "names no operator");
@@ -275,10 +285,12 @@ static void test_broken_graphs(void **state)
 
 /* --- external data ----------------------------------------------------------------------------------- */
 
-static wa_status import_external(const char *location, const char *offset, const char *length, wa_graph **g, folder *f, wa_error *err)
+static wa_status import_external(const char *location, const char *offset, const char *length, wa_graph **g,
+                                 folder *f, wa_error *err)
 {
     static pb m;
-    pb graph = {.n = 0}, node = make_node("Add", NULL, "x w", "y"), t = {.n = 0}, in = make_info("x", "n", 2), out = make_info("y", "n", 2);
+    pb graph = {.n = 0}, node = make_node("Add", NULL, "x w", "y"), t = {.n = 0}, in = make_info("x", "n", 2),
+       out = make_info("y", "n", 2);
     const char *keys[] = {"location", "offset", "length"}, *values[] = {location, offset, length};
     static const float weights[4] = {1, 2, 3, 4};
     pb_int(&t, 1, 2);
@@ -318,16 +330,29 @@ static void test_external_data(void **state)
     wa__graph_free(g);
     assert_ok(import_external("model.onnx.data", NULL, NULL, &g, &f, &err), err);
     wa__graph_free(g);
-    static const struct { const char *location, *offset, *length; wa_status want; } bad[] = {
-        {"../secret", NULL, NULL, WA_CORRUPT}, {"/etc/passwd", NULL, NULL, WA_CORRUPT}, {"a/../../secret", NULL, NULL, WA_CORRUPT},
-        {"..", NULL, NULL, WA_CORRUPT}, {"./model.onnx.data", NULL, NULL, WA_CORRUPT}, {"a\\b", NULL, NULL, WA_CORRUPT},
-        {"", NULL, NULL, WA_CORRUPT}, {NULL, NULL, NULL, WA_CORRUPT}, {"secret", NULL, NULL, WA_NOT_FOUND},
-        {"model.onnx.data", "12", "8", WA_CORRUPT}, {"model.onnx.data", "12", NULL, WA_CORRUPT}, {"model.onnx.data", "8", "4", WA_CORRUPT},
-        {"model.onnx.data", "18446744073709551615", "8", WA_CORRUPT}, {"model.onnx.data", "8", "18446744073709551615", WA_CORRUPT},
-        {"model.onnx.data", "-8", "8", WA_CORRUPT}, {"model.onnx.data", "17", NULL, WA_CORRUPT}};
+    static const struct {
+        const char *location, *offset, *length;
+        wa_status want;
+    } bad[] = {{"../secret", NULL, NULL, WA_CORRUPT},
+               {"/etc/passwd", NULL, NULL, WA_CORRUPT},
+               {"a/../../secret", NULL, NULL, WA_CORRUPT},
+               {"..", NULL, NULL, WA_CORRUPT},
+               {"./model.onnx.data", NULL, NULL, WA_CORRUPT},
+               {"a\\b", NULL, NULL, WA_CORRUPT},
+               {"", NULL, NULL, WA_CORRUPT},
+               {NULL, NULL, NULL, WA_CORRUPT},
+               {"secret", NULL, NULL, WA_NOT_FOUND},
+               {"model.onnx.data", "12", "8", WA_CORRUPT},
+               {"model.onnx.data", "12", NULL, WA_CORRUPT},
+               {"model.onnx.data", "8", "4", WA_CORRUPT},
+               {"model.onnx.data", "18446744073709551615", "8", WA_CORRUPT},
+               {"model.onnx.data", "8", "18446744073709551615", WA_CORRUPT},
+               {"model.onnx.data", "-8", "8", WA_CORRUPT},
+               {"model.onnx.data", "17", NULL, WA_CORRUPT}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         wa_status s = import_external(bad[i].location, bad[i].offset, bad[i].length, &g, &f, &err);
-        if (s != bad[i].want) fail_msg("external case %zu: status %d: %s", i, s, s ? err.message : "imported");
+        if (s != bad[i].want)
+            fail_msg("external case %zu: status %d: %s", i, s, s ? err.message : "imported");
         assert_non_null(strstr(err.message, i < 9 ? "onnx/model.onnx" : "\"w\""));
     }
 }
@@ -361,7 +386,8 @@ static void test_bit_flips(void **state)
         memcpy(copy, map.data, map.size);
         for (int k = 0; k < 3; k++) {
             seed = seed * 6364136223846793005u + 1442695040888963407u;
-            size_t bit = (size_t)(seed >> 20) % ((k ? map.size : 16384) * 8); /* weights take most of the file */
+            size_t bit =
+                (size_t)(seed >> 20) % ((k ? map.size : 16384) * 8); /* weights take most of the file */
             copy[bit / 8] ^= (uint8_t)(1u << (bit & 7));
         }
         refused += import_copy(copy, map.size, &err) != WA_OK;
@@ -384,8 +410,10 @@ static void test_allocations_fail(void **state)
         wa__alloc_fail_at(n);
         s = wa__import_onnx(&f.m, &f.files[0], &g, NULL);
         wa__alloc_fail_at(0);
-        if (s == WA_OK) wa__graph_free(g);
-        else assert_true(s == WA_NO_MEMORY || s == WA_LIMIT);
+        if (s == WA_OK)
+            wa__graph_free(g);
+        else
+            assert_true(s == WA_NO_MEMORY || s == WA_LIMIT);
     }
     assert_true(n > 5 && s == WA_OK);
     folder_done(&f);
@@ -406,7 +434,8 @@ static void test_real_l3(void **state)
     folder_map(&f, "paraphrase-MiniLM-L3-v2.onnx", path);
     double t = wa__os_now_ms();
     wa_graph *g = import_ok(&f, "L3");
-    printf("L3: %.2f ms, %u nodes, arena %zu bytes\n", wa__os_now_ms() - t, g->node_count, g->arena->bytes_total);
+    printf("L3: %.2f ms, %u nodes, arena %zu bytes\n", wa__os_now_ms() - t, g->node_count,
+           g->arena->bytes_total);
     assert_int_equal(count_op(g, WA_OP_MatMul), 3 * 8);
     assert_int_equal(g->input_count, 2);
     assert_int_equal(g->output_count, 4);
@@ -425,7 +454,8 @@ static void import_one(const char *path)
     err.message[0] = 0;
     wa_status s = import_copy(map.data, map.size, &err);
     if (s != WA_OK && s != WA_UNSUPPORTED) fail_msg("%s: status %d: %s", path, s, err.message);
-    if (s != WA_OK && strlen(err.message) < 20) fail_msg("%s is refused without a reason: %s", path, err.message);
+    if (s != WA_OK && strlen(err.message) < 20)
+        fail_msg("%s is refused without a reason: %s", path, err.message);
     imported += s == WA_OK;
     refused += s != WA_OK;
     wa__os_unmap(&map);
@@ -460,12 +490,18 @@ static void test_onnx_cases(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tiny),           cmocka_unit_test(test_weights_are_borrowed),
-        cmocka_unit_test(test_hand_made),      cmocka_unit_test(test_attributes),
-        cmocka_unit_test(test_unknown_operators), cmocka_unit_test(test_broken_graphs),
-        cmocka_unit_test(test_external_data),  cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_bit_flips),      cmocka_unit_test(test_allocations_fail),
-        cmocka_unit_test(test_real_l3),        cmocka_unit_test(test_onnx_cases),
+        cmocka_unit_test(test_tiny),
+        cmocka_unit_test(test_weights_are_borrowed),
+        cmocka_unit_test(test_hand_made),
+        cmocka_unit_test(test_attributes),
+        cmocka_unit_test(test_unknown_operators),
+        cmocka_unit_test(test_broken_graphs),
+        cmocka_unit_test(test_external_data),
+        cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_bit_flips),
+        cmocka_unit_test(test_allocations_fail),
+        cmocka_unit_test(test_real_l3),
+        cmocka_unit_test(test_onnx_cases),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

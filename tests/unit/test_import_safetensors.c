@@ -33,9 +33,12 @@ static void test_good(void **state)
     (void)state;
     size_t n = 0;
     wa_error err = {0};
-    assert_ok(read_one("{\"__metadata__\":{\"format\":\"pt\"},\"a\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[0,24]},"
-                       "\"b\":{\"dtype\":\"BF16\",\"shape\":[],\"data_offsets\":[24,26]},\"c\":{\"dtype\":\"I64\",\"shape\":[0],\"data_offsets\":[26,26]}}   ",
-                       26, &n, &err), err);
+    assert_ok(read_one("{\"__metadata__\":{\"format\":\"pt\"},\"a\":{\"dtype\":\"F32\",\"shape\":[2,3],"
+                       "\"data_offsets\":[0,24]},"
+                       "\"b\":{\"dtype\":\"BF16\",\"shape\":[],\"data_offsets\":[24,26]},\"c\":{\"dtype\":"
+                       "\"I64\",\"shape\":[0],\"data_offsets\":[26,26]}}   ",
+                       26, &n, &err),
+              err);
     assert_int_equal(n, 3);
     assert_ok(read_one("{}", 0, &n, &err), err);
     assert_int_equal(n, 0);
@@ -45,7 +48,10 @@ static void test_bad(void **state)
 {
     (void)state;
 #define T(rest) "{\"a\":{\"dtype\":\"F32\"," rest "}}"
-    static const struct { const char *header, *text; wa_status want; } cases[] = {
+    static const struct {
+        const char *header, *text;
+        wa_status want;
+    } cases[] = {
         {"", "not valid JSON", WA_CORRUPT},
         {"[]", "no object", WA_CORRUPT},
         {"{\"a\":1}", "no object", WA_CORRUPT},
@@ -63,15 +69,20 @@ static void test_bad(void **state)
         {T("\"shape\":[2],\"data_offsets\":[0,8,16]"), "data_offsets", WA_CORRUPT},
         {T("\"shape\":[4611686018427387904,4],\"data_offsets\":[0,0]"), "do not fit", WA_CORRUPT},
         {T("\"shape\":[99999999999999999999],\"data_offsets\":[0,0]"), "not valid JSON", WA_CORRUPT},
-        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[3,7]}}", "overlaps", WA_CORRUPT},
-        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[4,8]}}", "duplicate", WA_CORRUPT},
+        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"U8\",\"shape\":["
+         "4],\"data_offsets\":[3,7]}}",
+         "overlaps", WA_CORRUPT},
+        {"{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"a\":{\"dtype\":\"U8\",\"shape\":["
+         "4],\"data_offsets\":[4,8]}}",
+         "duplicate", WA_CORRUPT},
     };
 #undef T
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         size_t n;
         wa_error err = {0};
         wa_status s = read_one(cases[i].header, 16, &n, &err);
-        if (s != cases[i].want || !strstr(err.message, cases[i].text)) fail_msg("case %zu (%s): status %d: %s", i, cases[i].header, s, err.message);
+        if (s != cases[i].want || !strstr(err.message, cases[i].text))
+            fail_msg("case %zu (%s): status %d: %s", i, cases[i].header, s, err.message);
     }
 }
 
@@ -124,8 +135,11 @@ static void test_shards(void **state)
     (void)state;
     wa_safetensors s;
     wa_error err = {0};
-    assert_ok(open_shards("{\"weight_map\":{\"a\":\"s-1.safetensors\",\"b\":\"s-2.safetensors\"}}", &s, &err), err);
-    assert_int_equal(open_shards("{\"weight_map\":{\"a\":\"s-2.safetensors\",\"b\":\"s-2.safetensors\"}}", &s, &err), WA_CORRUPT);
+    assert_ok(open_shards("{\"weight_map\":{\"a\":\"s-1.safetensors\",\"b\":\"s-2.safetensors\"}}", &s, &err),
+              err);
+    assert_int_equal(
+        open_shards("{\"weight_map\":{\"a\":\"s-2.safetensors\",\"b\":\"s-2.safetensors\"}}", &s, &err),
+        WA_CORRUPT);
     assert_int_equal(open_shards("{\"weight_map\":{\"a\":\"../s-1.safetensors\"}}", &s, &err), WA_CORRUPT);
     assert_int_equal(open_shards("{\"weight_map\":{\"a\":\"s-9.safetensors\"}}", &s, &err), WA_NOT_FOUND);
     assert_int_equal(open_shards("{\"weight_map\":{\"a\":7}}", &s, &err), WA_CORRUPT);
@@ -154,7 +168,8 @@ static void test_allocations_fail(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_bad), cmocka_unit_test(test_deep_and_short),
-                                       cmocka_unit_test(test_shards), cmocka_unit_test(test_allocations_fail)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_bad),
+                                       cmocka_unit_test(test_deep_and_short), cmocka_unit_test(test_shards),
+                                       cmocka_unit_test(test_allocations_fail)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

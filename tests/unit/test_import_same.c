@@ -60,7 +60,8 @@ static void assert_same_text(const char *what, const char *a, const char *b)
     for (int line = 1;; line++) {
         size_t n = strcspn(a, "\n"), m = strcspn(b, "\n");
         if (n != m || memcmp(a, b, n) != 0 || !a[n] || !b[m])
-            fail_msg("%s differs from hf at line %d:\nhf:   %.*s\nonnx: %.*s", what, line, (int)n, a, (int)m, b);
+            fail_msg("%s differs from hf at line %d:\nhf:   %.*s\nonnx: %.*s", what, line, (int)n, a, (int)m,
+                     b);
         a += n + 1;
         b += m + 1;
     }
@@ -98,13 +99,16 @@ static void run(const wa_graph *g, void **data)
         if (n->dead) continue;
         assert_true(n->input_count <= 16 && n->output_count <= 4);
         for (uint32_t k = 0; k < n->input_count; k++)
-            in[k] = n->inputs[k] == WA_NONE ? (wa_view){.data = NULL} : (wa_view){g->values[n->inputs[k]].type, data[n->inputs[k]]};
+            in[k] = n->inputs[k] == WA_NONE ? (wa_view){.data = NULL}
+                                            : (wa_view){g->values[n->inputs[k]].type, data[n->inputs[k]]};
         for (uint32_t k = 0; k < n->output_count; k++) {
             const wa_tensor_type *t = &g->values[n->outputs[k]].type;
             data[n->outputs[k]] = calloc(1, (size_t)wa__bytes(t) + 1);
             out[k] = (wa_view){*t, data[n->outputs[k]]};
         }
-        assert_ok(wa__kernel_eval(NULL, n->op, n->attrs, n->attr_count, in, n->input_count, out, n->output_count, &err), err);
+        assert_ok(wa__kernel_eval(NULL, n->op, n->attrs, n->attr_count, in, n->input_count, out,
+                                  n->output_count, &err),
+                  err);
     }
 }
 
@@ -140,9 +144,13 @@ static double difference(const wa_graph *g, const folder *arrays)
 static void test_same_numbers(void **state)
 {
     (void)state;
-    static const struct { const char *name; double most; } cases[] = {
-        {"hf", 1e-5}, {"hf-bf16", 0.15}, {"hf-f16", 0.02}, {"opset17", 1e-5}, {"opset14", 1e-5}, {"dynamo", 1e-5}};
-    static const char *const arrays_names[] = {"input_ids", "attention_mask", "token_type_ids", "last_hidden_state"};
+    static const struct {
+        const char *name;
+        double most;
+    } cases[] = {{"hf", 1e-5},      {"hf-bf16", 0.15}, {"hf-f16", 0.02},
+                 {"opset17", 1e-5}, {"opset14", 1e-5}, {"dynamo", 1e-5}};
+    static const char *const arrays_names[] = {"input_ids", "attention_mask", "token_type_ids",
+                                               "last_hidden_state"};
     folder arrays, f;
     folder_init(&arrays);
     char names[4][64], paths[4][256];
@@ -169,7 +177,10 @@ static void embed_seven(wa_graph *g, const char *hidden, bool normalize, const c
 {
     wa_error err = {0};
     wa_opt_options options = {.eval = wa__kernel_eval};
-    wa_binding_dim dims[] = {{WA_STR("batch"), 1}, {WA_STR("sequence"), 7}, {WA_STR("batch_size"), 1}, {WA_STR("sequence_length"), 7}};
+    wa_binding_dim dims[] = {{WA_STR("batch"), 1},
+                             {WA_STR("sequence"), 7},
+                             {WA_STR("batch_size"), 1},
+                             {WA_STR("sequence_length"), 7}};
     int64_t ids[7], ones[7] = {1, 1, 1, 1, 1, 1, 1}, zeros[7] = {0};
     folder arrays;
     char path[256];
@@ -180,13 +191,18 @@ static void embed_seven(wa_graph *g, const char *hidden, bool normalize, const c
     folder_map(&arrays, "want", path);
     for (int i = 0; i < 7; i++) ids[i] = npy(&arrays, "ids")[2 * i] + 256 * npy(&arrays, "ids")[2 * i + 1];
     assert_ok(wa__graph_bind(g, dims, 4, &err), err);
-    assert_ok(wa__opt_append_pooling(g, wa__graph_find(g, wa__str(hidden)), wa__graph_find(g, WA_STR("attention_mask")), WA_POOLING_MEAN, normalize, &err), err);
+    assert_ok(wa__opt_append_pooling(g, wa__graph_find(g, wa__str(hidden)),
+                                     wa__graph_find(g, WA_STR("attention_mask")), WA_POOLING_MEAN, normalize,
+                                     &err),
+              err);
     assert_ok(wa__opt_run(g, &options, &err), err);
     void **data = calloc(g->value_count, sizeof *data);
     assert_non_null(data);
     for (uint32_t i = 0; i < g->input_count; i++) {
         wa_str name = g->values[g->inputs[i]].name;
-        data[g->inputs[i]] = wa__str_is(name, "input_ids") ? ids : wa__str_is(name, "attention_mask") ? ones : zeros;
+        data[g->inputs[i]] = wa__str_is(name, "input_ids")        ? ids
+                             : wa__str_is(name, "attention_mask") ? ones
+                                                                  : zeros;
     }
     run(g, data);
     const float *got = data[g->outputs[0]];
@@ -211,7 +227,8 @@ static void test_real_l6(void **state)
     wa_graph *g = NULL;
     wa_error err = {0};
     folder f;
-    if (!real_model("l6/model.safetensors", weights, sizeof weights) || !real_model("l6/config.json", config, sizeof config)) {
+    if (!real_model("l6/model.safetensors", weights, sizeof weights) ||
+        !real_model("l6/config.json", config, sizeof config)) {
         printf("SKIPPED: all-MiniLM-L6-v2 is not here (make deps fetches it)\n");
         skip();
     }
@@ -245,7 +262,8 @@ static void test_real_l3(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_graphs), cmocka_unit_test(test_same_numbers),
-                                       cmocka_unit_test(test_real_l6), cmocka_unit_test(test_real_l3)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_graphs),
+                                       cmocka_unit_test(test_same_numbers), cmocka_unit_test(test_real_l6),
+                                       cmocka_unit_test(test_real_l3)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
