@@ -11,13 +11,29 @@ static bool bypass(wa_rw *r, uint32_t node, uint32_t input)
     return wa__rw_replace(r, out_of(r, node), input);
 }
 
+/* Reshape(Cast(x)) becomes Cast(Reshape(x)): elementwise nodes come to stand side by side, views at
+ * the ends. */
+static bool view_before_cast(wa_rw *r, uint32_t node, uint32_t x)
+{
+    uint32_t cast = wa__rw_def1(r, x, WA_OP_Cast);
+    if (cast == WA_NONE) return false;
+    wa_tensor_type t = *wa__rw_t(r, out_of(r, node));
+    uint32_t shape = wa__rw_const_ints(r, t.dims, t.rank);
+    uint32_t view = shape == WA_NONE ? WA_NONE : wa__rw_node(r, WA_OP_Reshape, (uint32_t[]){wa__rw_in(r, cast, 0), shape}, 2);
+    bool zero = wa__count(&t) == 0;
+    if (view == WA_NONE || !wa__rw_need(r, !zero || wa__node_set_int(r->g, view, "allowzero", 1)) || !wa__rw_type(r, view)) return true;
+    uint32_t in = out_of(r, view);
+    if (wa__rw_become(r, node, WA_OP_Cast, &in, 1) && wa__rw_need(r, wa__node_set_int(r->g, node, "to", t.dtype))) wa__rw_type(r, node);
+    return true;
+}
+
 /* Flatten, Squeeze, Unsqueeze and Reshape become Reshape to numbers, from the first of a chain. */
 static void simplify_view(wa_rw *r, uint32_t node)
 {
     uint32_t x = wa__rw_in(r, node, 0), before;
     wa_tensor_type t = *wa__rw_t(r, out_of(r, node));
     while ((before = wa__rw_def(r, x, WA_OP_Reshape)) != WA_NONE) x = wa__rw_in(r, before, 0);
-    if (bypass(r, node, x)) return;
+    if (bypass(r, node, x) || view_before_cast(r, node, x)) return;
     const wa_node *n = &r->g->nodes[node];
     int64_t dims[WA_RANK_MAX];
     uint32_t count;
@@ -72,14 +88,45 @@ static bool is_neutral(wa_op op, double c, bool right)
     }
 }
 
+/* A neutral constant that has a shape of its own still broadcasts: the node becomes Expand. */
 static bool drop_neutral(wa_rw *r, uint32_t node)
 {
-    wa_op op = r->g->nodes[node].op;
-    for (uint32_t i = 0; i < 2 && r->g->nodes[node].input_count == 2; i++) {
+    const wa_node *n = &r->g->nodes[node];
+    wa_tensor_type t = *wa__rw_t(r, n->outputs[0]);
+    for (uint32_t i = 0; i < 2 && n->input_count == 2; i++) {
         double c;
-        if (wa__rw_scalar(r, wa__rw_in(r, node, i), &c) && is_neutral(op, c, i == 1) && bypass(r, node, wa__rw_in(r, node, 1 - i))) return true;
+        uint32_t x = n->inputs[1 - i];
+        if (!wa__rw_scalar(r, n->inputs[i], &c) || !is_neutral(n->op, c, i == 1)) continue;
+        if (bypass(r, node, x)) return true;
+        if (wa__rw_same_type(r, n->outputs[0], x)) return false; /* an output that must keep its node */
+        uint32_t shape = wa__rw_const_ints(r, t.dims, t.rank);
+        if (shape != WA_NONE && wa__rw_become(r, node, WA_OP_Expand, (uint32_t[]){x, shape}, 2)) wa__rw_type(r, node);
+        return true;
     }
     return false;
+}
+
+/* Indices that name every element of x in order (masks read through grids of positions): a view. */
+static void simplify_gather_nd(wa_rw *r, uint32_t node)
+{
+    const wa_node *n = &r->g->nodes[node];
+    uint32_t x = n->inputs[0];
+    const wa_tensor_type *in = wa__rw_t(r, x), *it = wa__rw_t(r, n->inputs[1]);
+    wa_tensor_type out = *wa__rw_t(r, n->outputs[0]);
+    if (wa__node_int(n, "batch_dims", 0) != 0 || !wa__rw_is_const(r, n->inputs[1]) || it->dims[it->rank - 1] != in->rank || wa__count(&out) != wa__count(in)) return;
+    union { const uint8_t *in; void *data; } u = {.in = r->g->values[n->inputs[1]].data};
+    wa_view view = {*it, u.data};
+    for (int64_t i = 0; i < wa__count(&out); i++) {
+        int64_t at = 0;
+        for (uint32_t d = 0; d < in->rank; d++) {
+            int64_t k = wa__get_i64(&view, i * in->rank + d);
+            if (k < 0 || k >= in->dims[d]) return;
+            at = at * in->dims[d] + k;
+        }
+        if (at != i) return;
+    }
+    uint32_t shape = wa__rw_const_ints(r, out.dims, out.rank);
+    if (shape != WA_NONE && wa__rw_become(r, node, WA_OP_Reshape, (uint32_t[]){x, shape}, 2)) wa__rw_type(r, node);
 }
 
 static bool full_slice(const wa_rw *r, uint32_t node)
@@ -197,6 +244,7 @@ void wa__opt_simplify(wa_rw *r, uint32_t node)
     case WA_OP_Slice:
         if (full_slice(r, node)) bypass(r, node, n->inputs[0]);
         return;
+    case WA_OP_GatherND: simplify_gather_nd(r, node); return;
     case WA_OP_Dropout: simplify_dropout(r, node); return;
     case WA_OP_Concat: case WA_OP_Split:
         if (n->input_count == 1 && n->output_count == 1) bypass(r, node, n->inputs[0]);
