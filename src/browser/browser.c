@@ -7,7 +7,7 @@ static bool is_firefox(const wa_browser *b) { return b->family == WA_BROWSER_FIR
 /* A call that failed because the link closed means that the browser is gone. */
 static wa_status noted(wa_browser *b, wa_status s)
 {
-    if (s == WA_BROWSER && !wa__process_poll(&b->process)) b->gone = true;
+    if (s == WA_BROWSER && (!wa__process_poll(&b->process) || wa__link_drain(&b->link, NULL) != WA_OK)) b->gone = true;
     return s;
 }
 
@@ -61,7 +61,7 @@ void wa__browser_poll(wa_browser *b, wa_browser_state *out)
     bool running = wa__process_poll(&b->process);
     if (wa__link_drain(&b->link, NULL) != WA_OK) b->gone = true;
     if (!running) b->gone = true;
-    *out = (wa_browser_state){.running = running && !b->gone, .page_crashed = b->page_crashed, .exit_code = b->process.exit_code,
+    *out = (wa_browser_state){.running = running && !b->gone, .page_crashed = b->page_crashed, .exit_code = b->process.exited ? b->process.exit_code : -1,
                               .temporary_profile = b->in.lock.fd < 0, .no_sandbox = b->no_sandbox, .pid = (int)b->process.pid,
                               .start_ms = b->start_ms};
 }

@@ -135,7 +135,7 @@ typedef struct wa_browser_options {
     bool required_sandbox;       /* fail instead of starting without Chromium's sandbox */
     const wa_browser_step *step; /* borrowed; NULL: no extra flags */
     const wa_browser_machine *machine; /* borrowed; for VK_DRIVER_FILES; may be NULL */
-    uint32_t limit_ms;           /* to be started and reachable; 0: 20,000 */
+    uint32_t limit_ms;           /* to be started and reachable; 0: 30,000 */
     bool (*cancelled)(void *user); /* polled while waiting; may be NULL */
     void *cancelled_user;
 } wa_browser_options;
@@ -174,7 +174,7 @@ wa_status wa__browser_interrupt(wa_browser *b, uint32_t limit_ms, wa_error *err)
 typedef struct wa_browser_state {
     bool running;
     bool page_crashed;   /* the page's renderer crashed; navigate again to recover */
-    int exit_code;       /* when not running: exit code, or 128 + signal */
+    int exit_code;       /* exit code, or 128 + signal; -1 until the process has ended */
     bool temporary_profile, no_sandbox;
     int pid;             /* of the browser's main process, its process group */
     double start_ms;     /* from fork to connected */

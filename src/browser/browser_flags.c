@@ -2,6 +2,7 @@
  * ladder's step. Out: argv, envp, user.js, the Vulkan layer's manifest. Pure but for the manifest.
  * Called by browser_launch.c. Why each flag is there stands beside it. */
 #include "browser/browser_int.h"
+#include <dlfcn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -189,24 +190,34 @@ wa_status wa__flags_user_js(const wa_browser_step *step, wa_buf *out, wa_error *
     return WA_OK;
 }
 
-/* The layer's library: beside the executable, in ../lib, ../lib/webaccel, or $WEBACCEL_LAYER. */
-static char *find_layer(void)
+/* The library in one of the usual places relative to `file`'s folder; NULL when it is not there. */
+static char *layer_near(const char *file)
 {
-    static const char *const places[] = {"VkLayer_webaccel_headless.so", "libVkLayer_webaccel_headless.so",
-                                         "../lib/VkLayer_webaccel_headless.so", "../lib/webaccel/VkLayer_webaccel_headless.so",
-                                         "../VkLayer_webaccel_headless.so"};
-    const char *named = getenv("WEBACCEL_LAYER");
-    if (named && *named) return wa__os_realpath(named);
-    char *exe = wa__os_executable();
-    char *slash = exe ? strrchr(exe, '/') : NULL;
+    static const char *const places[] = {"VkLayer_webaccel_headless.so", "../lib/VkLayer_webaccel_headless.so",
+                                         "../lib/webaccel/VkLayer_webaccel_headless.so", "../VkLayer_webaccel_headless.so"};
+    char *folder = file ? wa__os_realpath(file) : NULL, *slash = folder ? strrchr(folder, '/') : NULL;
     char *found = NULL;
     if (slash) *slash = 0;
     for (size_t i = 0; slash && !found && i < sizeof places / sizeof *places; i++) {
-        char *p = wa__path_join(exe, places[i]);
+        char *p = wa__path_join(folder, places[i]);
         if (p) found = wa__os_realpath(p);
         wa__free(p);
     }
+    wa__free(folder);
+    return found;
+}
+
+/* $WEBACCEL_LAYER, near the executable, near the library that holds this code (Python's process is
+ * python's executable). */
+static char *find_layer(void)
+{
+    const char *named = getenv("WEBACCEL_LAYER");
+    if (named && *named) return wa__os_realpath(named);
+    char *exe = wa__os_executable();
+    char *found = layer_near(exe);
     wa__free(exe);
+    Dl_info self;
+    if (!found && dladdr((const void *)user_js, &self) != 0) found = layer_near(self.dli_fname);
     return found;
 }
 
@@ -214,7 +225,7 @@ wa_status wa__flags_layer(const char *dir, char **share, wa_error *err)
 {
     char *library = find_layer();
     if (!library)
-        return wa__fail(err, WA_NOT_FOUND, "VkLayer_webaccel_headless.so is not beside the program nor in ../lib; "
+        return wa__fail(err, WA_NOT_FOUND, "VkLayer_webaccel_headless.so is not near the program or library; "
                                            "name it in WEBACCEL_LAYER");
     char *base = wa__path_join(dir, "share");
     char *folder = base ? wa__path_join(base, "vulkan/implicit_layer.d") : NULL;

@@ -42,15 +42,17 @@ static wa_status make_dir(const wa_instance *in, const char *path, wa_error *err
 static wa_status open_profile(wa_instance *in, const char *home, const char *id, bool temporary, wa_error *err)
 {
     if (!temporary) {
-        char *base = wa__format("%s/browsers/%s", home, id), *lock = base ? wa__path_join(base, "lock") : NULL;
-        char *profile = base ? wa__path_join(base, "profile") : NULL;
-        wa_status s = lock && profile ? make_dir(in, base, err) : wa__no_memory(err, id);
+        char *all = wa__path_join(home, "browsers"), *base = all ? wa__path_join(all, id) : NULL;
+        char *lock = base ? wa__path_join(base, "lock") : NULL, *profile = base ? wa__path_join(base, "profile") : NULL;
+        wa_status s = lock && profile ? make_dir(in, all, err) : wa__no_memory(err, id);
+        if (s == WA_OK) s = make_dir(in, base, err);
         if (s == WA_OK) s = wa__os_lock(lock, 0, &in->lock, err);
         if (s == WA_OK) s = make_dir(in, profile, err);
         if (s == WA_OK) {
             in->profile = profile;
             profile = NULL;
         }
+        wa__free(all);
         wa__free(base);
         wa__free(lock);
         wa__free(profile);

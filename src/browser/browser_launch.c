@@ -7,7 +7,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define START_LIMIT_MS 20000u
+#define START_LIMIT_MS 30000u
 
 /* Chromium keeps shared buffers in /dev/shm; containers give 64 MB. */
 static bool shm_is_small(void)

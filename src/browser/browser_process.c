@@ -215,6 +215,9 @@ void wa__process_end(wa_process *p, uint32_t term_ms)
             (void)wa__process_wait(p, 1000);
         }
     }
+    /* Its children were killed with it, but die in their own time; zombies that an idle init does not
+     * reap count as members, hence the bound. */
+    for (int i = 0; p->pid && i < 100 && kill(-p->pid, 0) == 0; i++) wa__os_sleep_ms(3);
     dismiss_watcher(p);
     p->pid = 0;
 }
