@@ -49,7 +49,7 @@ static wa_status reduce_check(const uint32_t *s, const uint32_t *code, uint32_t 
 static void reduce_generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit *e)
 {
     static const struct { const char *start, *step, *end; } form[] = {
-        {"0f", "v + y", "v"}, {"0f", "v + y", "v / f32(d.y)"}, {"-3.4028235e38f", "max(v, y)", "v"}, {"3.4028235e38f", "min(v, y)", "v"},
+        {"0f", "v + y", "v"}, {"0f", "v + y", "v / f32(d.y)"}, {"-3.4028234e38f", "max(v, y)", "v"}, {"3.4028234e38f", "min(v, y)", "v"},
         {"1f", "v * y", "v"}, {"0f", "v + y * y", "sqrt(v)"}, {"0f", "v + abs(y)", "v"}, {"0f", "v + y * y", "v"}};
     (void)code;
     uint32_t k = s[0] - WA_OP_ReduceSum;

@@ -1,0 +1,520 @@
+/* Every WGSL kernel: small graphs planned for WebGPU must use no CPU segment, generate text that
+ * another batch does not change, and (tests/e2e/wgsl_check.py, WA_WGSL_DUMP) give the reference's numbers
+ * in a browser: this program writes plans, inputs and expected outputs as JSON for it. */
+#include "tests.h"
+#include "plan/plan_int.h"
+#include <math.h>
+#include <stdlib.h>
+
+static uint8_t file_bytes[1 << 20];
+static FILE *dump;
+static bool software;
+static unsigned cases_done;
+
+/* --- graphs -------------------------------------------------------------------------------------- */
+typedef struct model {
+    wa_graph *g;
+    uint32_t inputs[8];
+    unsigned input_count;
+    size_t used; /* of file_bytes */
+    uint32_t seed;
+    double tolerance;
+} model;
+
+static float next_float(model *m)
+{
+    m->seed = m->seed * 1664525u + 1013904223u;
+    return (float)((double)(m->seed >> 8) / 8388608.0 - 1.0);
+}
+static wa_tensor_type shape(wa_dtype d, uint32_t rank, const int64_t *dims)
+{
+    wa_tensor_type t = {.dtype = d, .rank = rank};
+    for (uint32_t i = 0; i < rank; i++) t.dims[i] = dims[i];
+    return t;
+}
+#define SHAPE(d, ...) shape(d, sizeof((int64_t[]){__VA_ARGS__}) / 8, (int64_t[]){__VA_ARGS__})
+
+static model start(void)
+{
+    model m = {.seed = 7, .tolerance = 2e-5};
+    wa_error err = {0};
+    assert_ok(wa__graph_create(&m.g, &err), err);
+    wa__graph_source(m.g, wa__str("weights"), file_bytes, sizeof file_bytes);
+    return m;
+}
+static uint32_t input(model *m, wa_tensor_type t)
+{
+    char name[16];
+    snprintf(name, sizeof name, "in%u", m->input_count);
+    return m->inputs[m->input_count++] = wa__graph_input(m->g, wa__str(name), &t);
+}
+/* A weight of small whole or random values in any type. */
+static uint32_t weight(model *m, wa_tensor_type t)
+{
+    int64_t n = 0;
+    assert_true(wa__type_count(&t, &n));
+    m->used = (m->used + 15) & ~(size_t)15;
+    wa_view v = {t, file_bytes + m->used};
+    for (int64_t i = 0; i < n; i++) {
+        if (wa__dtype_is_float(t.dtype)) wa__set_f64(&v, i, next_float(m));
+        else wa__set_i64(&v, i, t.dtype == WA_BOOL ? i & 1 : i % 3);
+    }
+    uint32_t id = wa__graph_const(m->g, wa__str(""), &t, v.data, 0);
+    m->used += (size_t)wa__bytes(&t);
+    return id;
+}
+static uint32_t node_of(model *m, uint32_t value) { return m->g->values[value].producer; }
+static uint32_t raw(model *m, wa_op op, const uint32_t *in, uint32_t n, uint32_t outputs)
+{
+    uint32_t node = wa__graph_node(m->g, op, wa__str(""), in, n, outputs);
+    m->g->nodes[node].opset = *wa__op_info(op)->domain ? 0 : 17;
+    return node;
+}
+static uint32_t op1(model *m, wa_op op, const uint32_t *in, uint32_t n)
+{
+    uint32_t node = raw(m, op, in, n, 1);
+    return m->g->nodes[node].outputs[0];
+}
+#define OP(m, op, ...) op1(m, op, (uint32_t[]){__VA_ARGS__}, sizeof((uint32_t[]){__VA_ARGS__}) / 4)
+static void set_int(model *m, uint32_t value, const char *name, int64_t v) { wa__node_set_int(m->g, node_of(m, value), name, v); }
+static void set_float(model *m, uint32_t value, const char *name, float v) { wa__node_set_float(m->g, node_of(m, value), name, v); }
+
+/* --- the reference -------------------------------------------------------------------------------- */
+static void fill_input(model *m, wa_view *v, unsigned i)
+{
+    for (int64_t k = 0; k < wa__count(&v->type); k++) {
+        if (wa__dtype_is_float(v->type.dtype)) wa__set_f64(v, k, next_float(m) * 2);
+        else if (v->type.dtype == WA_BOOL) wa__set_i64(v, k, (k + i) & 1);
+        else wa__set_i64(v, k, (k * 7 + 1 + i) % 3);
+    }
+}
+
+static wa_view *reference(model *m)
+{
+    wa_graph *g = m->g;
+    wa_error err = {0};
+    wa_view *v = calloc(g->value_count, sizeof *v);
+    for (uint32_t i = 0; i < g->value_count; i++) {
+        v[i].type = g->values[i].type;
+        if (g->values[i].kind == WA_VALUE_CONST) v[i].data = (void *)(uintptr_t)g->values[i].data;
+        else v[i].data = calloc((size_t)wa__bytes(&v[i].type) + 16, 1);
+    }
+    for (unsigned i = 0; i < m->input_count; i++) fill_input(m, &v[m->inputs[i]], i);
+    for (uint32_t i = 0; i < g->node_count; i++) {
+        wa_node *n = &g->nodes[i];
+        wa_view in[9] = {0}, out[4];
+        for (uint32_t k = 0; k < n->input_count; k++)
+            if (n->inputs[k] != WA_NONE) in[k] = v[n->inputs[k]];
+        for (uint32_t k = 0; k < n->output_count; k++) out[k] = v[n->outputs[k]];
+        wa_kernel_args a = {.op = n->op, .opset = n->opset, .attrs = n->attrs, .attr_count = n->attr_count, .in = in, .in_count = n->input_count,
+                            .out = out, .out_count = n->output_count};
+        wa_kernel_fn fn = wa__kernel_ref(n->op);
+        assert_non_null(fn);
+        assert_ok(fn(&a, &err), err);
+    }
+    return v;
+}
+
+/* --- JSON ------------------------------------------------------------------------------------------- */
+static void hex(const void *p, size_t n)
+{
+    fputc('"', dump);
+    for (size_t i = 0; i < n; i++) fprintf(dump, "%02x", ((const uint8_t *)p)[i]);
+    fputc('"', dump);
+}
+/* A host tensor as the device's 4-byte words. */
+static void device_words(const wa_view *v)
+{
+    int64_t n = wa__count(&v->type);
+    wa_view w = {v->type, calloc((size_t)n + 1, 4)};
+    w.type.dtype = wa__plan_device_dtype(v->type.dtype);
+    for (int64_t i = 0; i < n; i++) {
+        if (w.type.dtype == WA_F32) wa__set_f64(&w, i, wa__get_f64(v, i));
+        else wa__set_i64(&w, i, wa__get_i64(v, i));
+    }
+    hex(w.data, (size_t)n * 4);
+    free(w.data);
+}
+static void dump_text(const wa_wgsl_spec *s, const uint32_t *code)
+{
+    wa_buf b;
+    wa_error err = {0};
+    wa__buf_init(&b, 1 << 22);
+    assert_ok(wa__wgsl_generate(s, code, &b, &err), err);
+    fputc('"', dump);
+    for (size_t i = 0; i < b.len; i++) {
+        if (b.ptr[i] == '\n') fputs("\\n", dump);
+        else fputc(b.ptr[i], dump);
+    }
+    fputc('"', dump);
+    wa__buf_done(&b);
+}
+static void dump_uploads(const wa_plan *p)
+{
+    bool first = true;
+    fprintf(dump, "],\n\"uploads\":[");
+    for (uint32_t i = 0; i < p->weight_count; i++) {
+        const wa_plan_weight *w = &p->weights[i];
+        if (w->buffer == WA_NONE || p->buffers[w->buffer].target != WA_TARGET_WEBGPU) continue;
+        fprintf(dump, "%s{\"buffer\":%u,\"dst\":%llu,\"bytes\":", first ? "" : ",", w->buffer, (unsigned long long)w->dst_offset);
+        hex((w->source == WA_NONE ? p->data : file_bytes) + w->offset, (size_t)w->length);
+        if (w->transform != WA_TRANSFORM_NONE) {
+            wa_plan_upload u;
+            wa__plan_upload_of(p, i, &u);
+            fprintf(dump, ",\"p\":[%u,%u,%u,%u],\"unit\":%u,\"at\":%llu,\"size\":%llu,\"wgsl\":", u.rows, u.cols, u.ld, u.word, u.unit,
+                    (unsigned long long)u.bind_offset, (unsigned long long)u.bind_size);
+            dump_text(&u.spec, NULL);
+        }
+        fputc('}', dump);
+        first = false;
+    }
+}
+static void dump_case(const char *name, const model *m, const wa_plan *p, const wa_view *v)
+{
+    fprintf(dump, "%s{\"name\":\"%s%s\",\"tolerance\":%g,\"buffers\":[", cases_done ? ",\n" : "", name, software ? " (software)" : "", m->tolerance);
+    for (uint32_t i = 0; i < p->buffer_count; i++)
+        fprintf(dump, "%s%llu", i ? "," : "", p->buffers[i].target == WA_TARGET_WEBGPU ? (unsigned long long)p->buffers[i].size : 0);
+    dump_uploads(p);
+    fprintf(dump, "],\n\"params\":%u,\"data\":", p->info.params_buffer);
+    hex(p->data + p->info.params_data, (size_t)p->info.params_length);
+    fprintf(dump, ",\n\"pipelines\":[");
+    for (uint32_t i = 0; i < p->pipeline_count; i++) {
+        if (i) fputc(',', dump);
+        dump_text(&p->pipelines[i].spec, p->code);
+    }
+    fprintf(dump, "],\n\"dispatches\":[");
+    for (uint32_t i = 0; i < p->dispatch_count; i++) {
+        const wa_plan_dispatch *d = &p->dispatches[i];
+        fprintf(dump, "%s{\"pipeline\":%u,\"grid\":[%u,%u,%u],\"at\":%u,\"size\":%u,\"binds\":[", i ? "," : "", d->pipeline, d->grid[0], d->grid[1],
+                d->grid[2], d->params_offset, d->params_size);
+        for (uint32_t k = 0; k < d->bind_count; k++) {
+            const wa_plan_bind *b = &p->binds[d->bind_first + k];
+            fprintf(dump, "%s[%u,%llu,%llu]", k ? "," : "", b->buffer, (unsigned long long)b->offset, (unsigned long long)b->size);
+        }
+        fprintf(dump, "]}");
+    }
+    fprintf(dump, "],\n\"ios\":[");
+    for (uint32_t i = 0, in = 0, out = 0; i < p->io_count; i++) {
+        const wa_plan_io *io = &p->ios[i];
+        uint32_t value = io->is_output ? m->g->outputs[out++] : m->g->inputs[in++];
+        fprintf(dump, "%s{\"output\":%u,\"float\":%d,\"buffer\":%u,\"offset\":%llu,\"length\":%llu,\"words\":", i ? "," : "", io->is_output,
+                io->device_dtype == WA_F32, io->buffer, (unsigned long long)io->offset, (unsigned long long)io->length);
+        device_words(&v[value]);
+        fputc('}', dump);
+    }
+    fprintf(dump, "]}");
+}
+
+static void finish(model *m, uint32_t output, const char *name)
+{
+    wa_error err = {0};
+    wa_plan *p = NULL;
+    wa_plan_options o = {.target = {.target = WA_TARGET_WEBGPU, .software = software}};
+    for (uint32_t i = 0; i < m->g->node_count; i++) {
+        wa_status s = wa__graph_infer_node(m->g, i, &err);
+        if (s != WA_OK) fail_msg("%s: %s", name, err.message);
+    }
+    assert_true(wa__graph_output(m->g, output));
+    wa_status s = wa__plan_build(m->g, &o, &p, &err);
+    if (s != WA_OK) fail_msg("%s: %s", name, err.message);
+    for (uint32_t i = 0; i < p->segment_count; i++)
+        if (p->segments[i].target != WA_TARGET_WEBGPU) fail_msg("%s runs on the CPU: %s", name, wa__plan_text(p, p->segments[i].reason));
+    if (dump) {
+        wa_view *v = reference(m);
+        dump_case(name, m, p, v);
+        for (uint32_t i = 0; i < m->g->value_count; i++)
+            if (m->g->values[i].kind != WA_VALUE_CONST) free(v[i].data);
+        free(v);
+    }
+    cases_done++;
+    wa__plan_free(p);
+    wa__graph_free(m->g);
+}
+
+/* --- cases ------------------------------------------------------------------------------------------ */
+static void products(void)
+{
+    static const int64_t sizes[][3] = {{1, 4, 4}, {5, 12, 20}, {8, 64, 96}, {17, 7, 9}, {3, 6, 8}, {9, 8, 5}, {40, 384, 36}};
+    for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        for (unsigned act = 0; act < 7; act++) {
+            model one = start(), *m = &one;
+            int64_t M = sizes[i][0], K = sizes[i][1], N = sizes[i][2];
+            bool trans = act & 1;
+            uint32_t x = input(m, SHAPE(WA_F32, 1, M, K)), w = weight(m, trans ? SHAPE(WA_F32, N, K) : SHAPE(WA_F32, K, N));
+            uint32_t bias = act % 3 ? weight(m, SHAPE(WA_F32, N)) : WA_NONE, skip = act > 2 ? input(m, SHAPE(WA_F32, 1, M, N)) : WA_NONE;
+            uint32_t y = OP(m, WA_OP_FusedMatMul, x, w, bias, skip);
+            set_int(m, y, "act", act);
+            set_int(m, y, "transB", trans);
+            if (act == 4) set_float(m, y, "alpha", 0.5f);
+            char name[64];
+            snprintf(name, sizeof name, "matmul %dx%dx%d act %u", (int)M, (int)K, (int)N, act);
+            m->tolerance = 1e-4;
+            finish(m, y, name);
+        }
+    }
+}
+
+static void other_products(void)
+{
+    static const wa_dtype types[] = {WA_F32, WA_F16, WA_BF16, WA_F64};
+    for (unsigned i = 0; i < 4; i++) { /* three weights side by side, one transposed, through every widening */
+        model one = start(), *m = &one;
+        uint32_t part[3];
+        uint32_t x = input(m, SHAPE(WA_F32, 2, 3, 8));
+        for (unsigned k = 0; k < 3; k++) {
+            part[k] = weight(m, SHAPE(types[i], 8, 8));
+            if (types[i] != WA_F32) {
+                part[k] = OP(m, WA_OP_Cast, part[k]);
+                set_int(m, part[k], "to", 1);
+            }
+            if (k == 1) part[k] = OP(m, WA_OP_Transpose, part[k]);
+        }
+        uint32_t w = OP(m, WA_OP_Concat, part[0], part[1], part[2]), y;
+        set_int(m, w, "axis", 1);
+        y = OP(m, WA_OP_FusedMatMul, x, w);
+        set_int(m, y, "splits", 3);
+        if (i == 3) { /* the planner keeps 64-bit floats off the GPU unless they are widened */
+            wa__graph_free(m->g);
+            continue;
+        }
+        finish(m, y, i == 0 ? "qkv f32" : i == 1 ? "qkv f16" : "qkv bf16");
+    }
+    model one = start(), *m = &one;
+    uint32_t a = input(m, SHAPE(WA_F32, 2, 3, 4, 5)), b = input(m, SHAPE(WA_F32, 2, 3, 5, 6));
+    finish(m, OP(m, WA_OP_MatMul, a, b), "batched product");
+    one = start();
+    a = input(m, SHAPE(WA_F32, 5, 4)), b = input(m, SHAPE(WA_F32, 6, 5));
+    uint32_t c = input(m, SHAPE(WA_F32, 6)), y = OP(m, WA_OP_Gemm, a, b, c);
+    set_int(m, y, "transA", 1), set_int(m, y, "transB", 1), set_float(m, y, "alpha", 0.5f), set_float(m, y, "beta", 2);
+    finish(m, y, "gemm of two activations");
+    one = start();
+    a = input(m, SHAPE(WA_F32, 5, 8)), b = weight(m, SHAPE(WA_F32, 12, 8)), c = weight(m, SHAPE(WA_F32, 12));
+    y = OP(m, WA_OP_Gemm, a, b, c);
+    set_int(m, y, "transB", 1);
+    finish(m, y, "gemm with a weight");
+}
+
+static void attentions(void)
+{
+    static const int64_t sizes[][4] = {{1, 1, 1, 4}, {2, 5, 3, 8}, {1, 130, 2, 32}, {2, 9, 2, 5}, {1, 33, 1, 64}}; /* b, s, h, d */
+    for (unsigned i = 0; i < 5; i++) {
+        for (unsigned form = 0; form < 4; form++) {
+            model one = start(), *m = &one;
+            int64_t b = sizes[i][0], s = sizes[i][1], h = sizes[i][2], d = sizes[i][3];
+            bool packed = form & 1;
+            uint32_t bias = form & 2 ? input(m, i & 1 ? SHAPE(WA_F32, b, 1, 1, s) : SHAPE(WA_F32, b, h, s, s)) : WA_NONE, y;
+            if (packed) {
+                y = OP(m, WA_OP_QkvAttention, input(m, SHAPE(WA_F32, b, s, 3 * h * d)), bias);
+            } else {
+                uint32_t q = input(m, SHAPE(WA_F32, b, s, h * d)), k = input(m, SHAPE(WA_F32, b, s, h * d)), v = input(m, SHAPE(WA_F32, b, s, h * d));
+                y = OP(m, WA_OP_Attention, q, k, v, bias);
+            }
+            set_int(m, y, "num_heads", h);
+            set_float(m, y, "scale", 0.3f);
+            char name[64];
+            snprintf(name, sizeof name, "attention %d,%d,%d,%d form %u", (int)b, (int)s, (int)h, (int)d, form);
+            finish(m, y, name);
+        }
+    }
+}
+
+static void norms(void)
+{
+    static const int64_t widths[] = {4, 384, 7, 130};
+    for (unsigned i = 0; i < 4; i++) {
+        int64_t D = widths[i];
+        model one = start(), *m = &one;
+        uint32_t x = input(m, SHAPE(WA_F32, 2, 3, D)), gamma = weight(m, SHAPE(WA_F32, D)), beta = weight(m, SHAPE(WA_F32, D));
+        finish(m, OP(m, WA_OP_LayerNormalization, x, gamma, beta), "layer norm");
+        one = start();
+        x = input(m, SHAPE(WA_F32, 5, D)), gamma = weight(m, SHAPE(WA_F32, D));
+        finish(m, OP(m, WA_OP_LayerNormalization, x, gamma), "layer norm without beta");
+        one = start();
+        x = input(m, SHAPE(WA_F32, 2, 3, D));
+        uint32_t skip = input(m, SHAPE(WA_F32, 2, 3, D));
+        gamma = weight(m, SHAPE(WA_F32, D)), beta = weight(m, SHAPE(WA_F32, D));
+        finish(m, OP(m, WA_OP_SkipLayerNorm, x, skip, gamma, beta), "skip layer norm");
+        for (unsigned form = 0; form < 3; form++) {
+            one = start();
+            uint32_t ids = input(m, SHAPE(WA_I64, 2, 3)), types = form == 1 ? input(m, SHAPE(WA_I64, 2, 3)) : WA_NONE;
+            uint32_t word = weight(m, SHAPE(WA_F32, 5, D)), position = weight(m, SHAPE(WA_F32, 4, D));
+            uint32_t kind = form == 1 ? weight(m, SHAPE(WA_F32, 3, D)) : WA_NONE;
+            gamma = weight(m, SHAPE(WA_F32, D)), beta = weight(m, SHAPE(WA_F32, D));
+            uint32_t places = form == 2 ? input(m, SHAPE(WA_I64, 2, 3)) : WA_NONE;
+            finish(m, OP(m, WA_OP_EmbedLayerNorm, ids, types, word, position, kind, gamma, beta, places), "embeddings and layer norm");
+        }
+        static const wa_op last[] = {WA_OP_L2Normalize, WA_OP_Softmax, WA_OP_LogSoftmax};
+        for (unsigned k = 0; k < 3; k++) {
+            one = start();
+            finish(m, OP(m, last[k], input(m, SHAPE(WA_F32, 3, D))), wa__op_info(last[k])->name);
+        }
+    }
+}
+
+static void pools(void)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        model one = start(), *m = &one;
+        uint32_t x = input(m, SHAPE(WA_F32, 3, 7, 20));
+        uint32_t mask = input(m, SHAPE(i == 1 ? WA_I32 : WA_I64, 3, 7));
+        uint32_t y = i == 0 ? OP(m, WA_OP_MeanPool, x, mask) : i == 1 ? OP(m, WA_OP_MaxPoolTokens, x, mask) : OP(m, WA_OP_ClsPool, x);
+        finish(m, y, wa__op_info(m->g->nodes[node_of(m, y)].op)->name);
+    }
+    for (uint32_t op = WA_OP_ReduceSum; op <= WA_OP_ReduceSumSquare; op++) {
+        model one = start(), *m = &one;
+        uint32_t x = input(m, SHAPE(WA_F32, 2, 3, 4, 5)), y;
+        if (op == WA_OP_ReduceSum) {
+            int64_t axes[] = {1, 2};
+            y = OP(m, op, x, wa__graph_const_i64(m->g, axes, 2));
+        } else {
+            y = OP(m, op, x);
+            wa__node_set_ints(m->g, node_of(m, y), "axes", (int64_t[]){-1}, 1);
+        }
+        m->tolerance = 1e-4;
+        finish(m, y, wa__op_info(op)->name);
+    }
+}
+
+static void elementwise(void)
+{
+    static const wa_op unary[] = {WA_OP_Abs, WA_OP_Neg, WA_OP_Sign, WA_OP_Exp, WA_OP_Erf, WA_OP_Sin, WA_OP_Cos, WA_OP_Tanh, WA_OP_Sigmoid, WA_OP_Relu,
+                                  WA_OP_LeakyRelu, WA_OP_Elu, WA_OP_Softplus, WA_OP_Softsign, WA_OP_HardSigmoid, WA_OP_HardSwish, WA_OP_Gelu,
+                                  WA_OP_Floor, WA_OP_Ceil, WA_OP_Round, WA_OP_IsNaN, WA_OP_Clip, WA_OP_Reciprocal};
+    for (unsigned i = 0; i < sizeof unary / sizeof *unary; i++) {
+        model one = start(), *m = &one;
+        m->tolerance = 1e-4;
+        finish(m, OP(m, unary[i], input(m, SHAPE(WA_F32, 3, 7))), wa__op_info(unary[i])->name);
+    }
+    static const wa_op binary[] = {WA_OP_Add, WA_OP_Sub, WA_OP_Mul, WA_OP_Div, WA_OP_Min, WA_OP_Max, WA_OP_Sum, WA_OP_Mean, WA_OP_PRelu, WA_OP_Equal,
+                                   WA_OP_Less, WA_OP_GreaterOrEqual};
+    for (unsigned i = 0; i < sizeof binary / sizeof *binary; i++) {
+        model one = start(), *m = &one;
+        m->tolerance = 1e-3;
+        uint32_t a = input(m, SHAPE(WA_F32, 2, 3, 4)), b = i & 1 ? weight(m, SHAPE(WA_F32, 4)) : input(m, SHAPE(WA_F32, 1, 3, 1));
+        finish(m, OP(m, binary[i], a, b), wa__op_info(binary[i])->name);
+    }
+    model one = start(), *m = &one;
+    uint32_t c = input(m, SHAPE(WA_BOOL, 2, 1)), x = input(m, SHAPE(WA_F32, 2, 5)), y = weight(m, SHAPE(WA_F32, 5));
+    finish(m, OP(m, WA_OP_Where, c, x, y), "Where");
+    one = start();
+    y = OP(m, WA_OP_Cast, input(m, SHAPE(WA_I64, 2, 5)));
+    set_int(m, y, "to", 1);
+    finish(m, y, "Cast to f32");
+    one = start();
+    y = OP(m, WA_OP_Cast, input(m, SHAPE(WA_F32, 2, 5)));
+    set_int(m, y, "to", 9);
+    finish(m, y, "Cast to bool");
+    one = start(); /* (1 - f32(mask)) * -1e4, a mask's bias */
+    x = input(m, SHAPE(WA_I64, 2, 1, 1, 5));
+    y = OP(m, WA_OP_Elementwise, x);
+    wa__node_set_ints(m->g, node_of(m, y), "code", (int64_t[]){WA_OP_Cast, 0, WA_EW_ABSENT, WA_EW_ABSENT, WA_OP_Sub, -1, 1, WA_EW_ABSENT, WA_OP_Mul, 2, -2, WA_EW_ABSENT}, 12);
+    wa__node_set_ints(m->g, node_of(m, y), "dtypes", (int64_t[]){WA_F32, WA_F32, WA_F32}, 3);
+    uint32_t node = node_of(m, y);
+    float imm[2] = {1, -10000};
+    wa_attr *grown = wa__arena_alloc(m->g->arena, m->g->nodes[node].attr_count + 1, sizeof *grown);
+    memcpy(grown, m->g->nodes[node].attrs, m->g->nodes[node].attr_count * sizeof *grown);
+    float *kept = wa__arena_alloc(m->g->arena, 2, sizeof *kept);
+    memcpy(kept, imm, sizeof imm);
+    grown[m->g->nodes[node].attr_count++] = (wa_attr){.name = wa__str("imm"), .kind = WA_ATTR_KIND_FLOATS, .count = 2, .floats = kept};
+    m->g->nodes[node].attrs = grown;
+    finish(m, y, "mask chain");
+}
+
+static void moves(void)
+{
+    model one = start(), *m = &one;
+    uint32_t x = weight(m, SHAPE(WA_F32, 5, 3)), y = OP(m, WA_OP_Gather, x, input(m, SHAPE(WA_I64, 2, 4)));
+    finish(m, y, "Gather");
+    one = start();
+    x = input(m, SHAPE(WA_F32, 2, 3, 4));
+    y = OP(m, WA_OP_Gather, x, weight(m, SHAPE(WA_I64, 5)));
+    set_int(m, y, "axis", 1);
+    finish(m, y, "Gather axis 1");
+    one = start();
+    y = OP(m, WA_OP_Transpose, input(m, SHAPE(WA_F32, 2, 3, 4, 5)));
+    wa__node_set_ints(m->g, node_of(m, y), "perm", (int64_t[]){0, 2, 1, 3}, 4);
+    finish(m, y, "Transpose");
+    one = start();
+    uint32_t a = input(m, SHAPE(WA_F32, 2, 3, 4)), b = input(m, SHAPE(WA_F32, 2, 1, 4)), c = weight(m, SHAPE(WA_F32, 2, 2, 4));
+    y = OP(m, WA_OP_Concat, a, b, c);
+    set_int(m, y, "axis", 1);
+    finish(m, y, "Concat");
+    one = start();
+    int64_t two[] = {1, 3};
+    a = input(m, SHAPE(WA_F32, 2, 4));
+    b = wa__graph_const_i64(m->g, two, 2);
+    uint32_t split = raw(m, WA_OP_Split, (uint32_t[]){a, b}, 2, 2);
+    set_int(m, m->g->nodes[split].outputs[0], "axis", 1);
+    finish(m, OP(m, WA_OP_Relu, m->g->nodes[split].outputs[1]), "Split");
+    one = start();
+    int64_t starts[] = {-1, 1}, ends[] = {-100, 3}, axes[] = {0, 2}, steps[] = {-2, 1};
+    a = input(m, SHAPE(WA_F32, 5, 2, 4));
+    y = OP(m, WA_OP_Slice, a, wa__graph_const_i64(m->g, starts, 2), wa__graph_const_i64(m->g, ends, 2), wa__graph_const_i64(m->g, axes, 2),
+           wa__graph_const_i64(m->g, steps, 2));
+    finish(m, y, "Slice");
+    one = start();
+    int64_t wide[] = {2, 3, 4};
+    a = input(m, SHAPE(WA_F32, 3, 1));
+    finish(m, OP(m, WA_OP_Expand, a, wa__graph_const_i64(m->g, wide, 3)), "Expand");
+}
+
+static void every_kernel(void **state)
+{
+    (void)state;
+    const char *path = getenv("WA_WGSL_DUMP");
+    if (path) {
+        dump = fopen(path, "w");
+        assert_non_null(dump);
+        fputc('[', dump);
+    }
+    for (int pass = 0; pass < 2; pass++) {
+        software = pass == 1;
+        products();
+        other_products();
+        attentions();
+        norms();
+        if (software) continue; /* the rest has one form for every adapter */
+        pools();
+        elementwise();
+        moves();
+    }
+    if (dump) {
+        fputs("]\n", dump);
+        fclose(dump);
+    }
+    assert_true(cases_done > 200);
+}
+
+/* Another batch and length: same pipelines. */
+static void shapes_are_data(void **state)
+{
+    (void)state;
+    wa_plan *plans[2];
+    wa_error err = {0};
+    for (int i = 0; i < 2; i++) {
+        model one = start(), *m = &one;
+        int64_t b = i ? 3 : 1, s = i ? 17 : 8;
+        uint32_t x = input(m, SHAPE(WA_F32, b, s, 24)), bias = input(m, SHAPE(WA_F32, b, 1, 1, s));
+        uint32_t y = OP(m, WA_OP_FusedMatMul, x, weight(m, SHAPE(WA_F32, 24, 72)), weight(m, SHAPE(WA_F32, 72)));
+        y = OP(m, WA_OP_QkvAttention, y, bias);
+        set_int(m, y, "num_heads", 3);
+        y = OP(m, WA_OP_SkipLayerNorm, y, x, weight(m, SHAPE(WA_F32, 24)), weight(m, SHAPE(WA_F32, 24)));
+        y = OP(m, WA_OP_L2Normalize, y);
+        for (uint32_t k = 0; k < m->g->node_count; k++) assert_ok(wa__graph_infer_node(m->g, k, &err), err);
+        wa__graph_output(m->g, y);
+        wa_plan_options o = {.target = {.target = WA_TARGET_WEBGPU}};
+        assert_ok(wa__plan_build(m->g, &o, &plans[i], &err), err);
+        wa__graph_free(m->g);
+    }
+    assert_int_equal(plans[0]->pipeline_count, plans[1]->pipeline_count);
+    assert_memory_equal(plans[0]->pipelines, plans[1]->pipelines, plans[0]->pipeline_count * sizeof(wa_plan_pipeline));
+    assert_memory_not_equal(plans[0]->info.key, plans[1]->info.key, 32);
+    wa__plan_free(plans[0]);
+    wa__plan_free(plans[1]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_kernel), cmocka_unit_test(shapes_are_data)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
