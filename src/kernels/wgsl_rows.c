@@ -1,18 +1,18 @@
 /* Kernels that work on rows: layer norm (plain, of a sum, of embeddings), L2 norm, softmax.
  * W lanes share a row and add up in workgroup memory; W = 1 has no barrier (software adapters).
  * spec: 0 mode, 1 D (0: from params, scalars), 2 W, 3 rows a workgroup, 4 flags, 5 epsilon's bits.
- * params: {rows, D, tokens a row of ids, 0}. */
+ * params: {rows, D, tokens a row of ids, position ids}. */
 #include "kernels/wgsl_int.h"
 
 #define put wa__wgsl_put
-enum { BETA = 1, TYPES = 2, POSITIONS = 4, FLAGS = 7 };
+enum { BETA = 1, TYPES = 2, POSITIONS = 4, TABLE = 8, FLAGS = 15 }; /* TABLE without TYPES: every token has type 0 */
 
 static uint32_t read_count(const uint32_t *s)
 {
     switch (s[0]) {
     case WA_WGSL_LAYERNORM: return 2u + (s[4] & BETA ? 1u : 0u);
     case WA_WGSL_SKIP_LAYERNORM: return 3u + (s[4] & BETA ? 1u : 0u);
-    case WA_WGSL_EMBED_LAYERNORM: return 5u + (s[4] & TYPES ? 2u : 0u) + (s[4] & POSITIONS ? 1u : 0u);
+    case WA_WGSL_EMBED_LAYERNORM: return 5u + (s[4] & TYPES ? 1u : 0u) + (s[4] & TABLE ? 1u : 0u) + (s[4] & POSITIONS ? 1u : 0u);
     default: return 1;
     }
 }
@@ -22,7 +22,7 @@ static wa_status check(const uint32_t *s, const uint32_t *code, uint32_t code_co
     (void)code;
     bool norm = s[0] <= WA_WGSL_EMBED_LAYERNORM;
     if (code_count || s[0] > WA_WGSL_LOGSOFTMAX || s[1] > 1u << 20 || (norm && !s[1]) || (!norm && s[1]) || !s[2] || s[2] > 256 || !s[3] || s[3] > 64 ||
-        s[2] * s[3] > 256 || (s[2] & (s[2] - 1)) || (s[4] & ~(uint32_t)FLAGS))
+        s[2] * s[3] > 256 || (s[2] & (s[2] - 1)) || (s[4] & ~(uint32_t)FLAGS) || (s[4] & TYPES && !(s[4] & TABLE)))
         return wa__fail(err, WA_VERIFY, "rows: mode %u, D %u, %u lanes, %u rows, flags %u", s[0], s[1], s[2], s[3], s[4]);
     info->binding_count = read_count(s) + 1;
     if (info->binding_count > 8) return wa__fail(err, WA_VERIFY, "rows: %u bindings", info->binding_count);
@@ -53,7 +53,7 @@ static void bindings(const uint32_t *s, const char *type, wa_wgsl_emit *e)
         if (s[4] & POSITIONS) wa__wgsl_storage(e, b++, "position_ids", "i32", false);
         wa__wgsl_storage(e, b++, "word", type, false);
         wa__wgsl_storage(e, b++, "position", type, false);
-        if (s[4] & TYPES) wa__wgsl_storage(e, b++, "kind", type, false);
+        if (s[4] & TABLE) wa__wgsl_storage(e, b++, "kind", type, false);
     } else {
         wa__wgsl_storage(e, b++, "x", type, false);
     }
@@ -71,10 +71,11 @@ static void element(const uint32_t *s, const char *type, uint32_t d, wa_wgsl_emi
         put(e, "fn load(row: u32, i: u32) -> %s { let n = row * %uu + i; return x[n] + skip[n]; }\n", type, d);
     } else if (s[0] == WA_WGSL_EMBED_LAYERNORM) {
         put(e, "fn load(row: u32, i: u32) -> %s {\n  return word[u32(ids[row]) * %uu + i] + position[", type, d);
-        if (s[4] & POSITIONS) put(e, "u32(position_ids[row])");
+        if (s[4] & POSITIONS) put(e, "u32(position_ids[row %% p.a[0].w])");
         else put(e, "(row %% p.a[0].z)");
         put(e, " * %uu + i]", d);
         if (s[4] & TYPES) put(e, " + kind[u32(type_ids[row]) * %uu + i]", d);
+        else if (s[4] & TABLE) put(e, " + kind[i]");
         put(e, ";\n}\n");
     } else if (d) {
         put(e, "fn load(row: u32, i: u32) -> %s { return x[row * %uu + i]; }\n", type, d);

@@ -212,8 +212,8 @@ static const char *norm_refuses(wa_plan_builder *b, const wa_node *n)
     int64_t axis = n->op == WA_OP_LayerNormalization ? wa__node_int(n, "axis", -1) : -1;
     if (!embed && axis != -1 && axis != (int64_t)x->rank - 1) return "layer norm over several axes has no WebGPU kernel";
     if (!embed) return x->rank && x->dims[x->rank - 1] <= 1 << 20 ? NULL : "layer norm of this shape has no WebGPU kernel";
-    bool types = n->inputs[1] != WA_NONE || n->inputs[4] != WA_NONE;
-    if (types && (n->inputs[1] == WA_NONE || n->inputs[4] == WA_NONE)) return "token types without both ids and table";
+    bool types = n->inputs[1] != WA_NONE, table = n->inputs[4] != WA_NONE;
+    if (types && !table) return "token types without a table";
     for (uint32_t i = 0; i < n->input_count; i++) {
         bool ids = i < 2 || i == 7;
         if (n->inputs[i] != WA_NONE && ids && wa__plan_device_dtype(wa__gpu_type(b, n->inputs[i])->dtype) != WA_I32) return "token ids that are not signed integers";
@@ -245,7 +245,11 @@ static wa_status norm_lower(wa_plan_builder *b, uint32_t node)
     uint32_t beta = skip ? 3 : 2;
     if (!embed && n->input_count > beta && n->inputs[beta] != WA_NONE) s[4] |= 1;
     if (embed && n->inputs[1] != WA_NONE) s[4] |= 2;
-    if (embed && n->input_count > 7 && n->inputs[7] != WA_NONE) s[4] |= 4;
+    if (embed && n->input_count > 7 && n->inputs[7] != WA_NONE) {
+        s[4] |= 4;
+        d.params[3] = (uint32_t)wa__count(wa__gpu_type(b, n->inputs[7]));
+    }
+    if (embed && n->inputs[4] != WA_NONE) s[4] |= 8;
     if (embed) {
         const uint32_t order[] = {0, 1, 7, 2, 3, 4, 5, 6}; /* ids, types, positions, then the tables */
         for (unsigned i = 0; i < 8; i++)

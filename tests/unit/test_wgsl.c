@@ -265,7 +265,7 @@ static void other_products(void)
             part[k] = weight(m, SHAPE(types[i], 8, 8));
             if (types[i] != WA_F32) {
                 part[k] = OP(m, WA_OP_Cast, part[k]);
-                set_int(m, part[k], "to", 1);
+                set_int(m, part[k], "to", WA_F32);
             }
             if (k == 1) part[k] = OP(m, WA_OP_Transpose, part[k]);
         }
@@ -334,13 +334,13 @@ static void norms(void)
         uint32_t skip = input(m, SHAPE(WA_F32, 2, 3, D));
         gamma = weight(m, SHAPE(WA_F32, D)), beta = weight(m, SHAPE(WA_F32, D));
         finish(m, OP(m, WA_OP_SkipLayerNorm, x, skip, gamma, beta), "skip layer norm");
-        for (unsigned form = 0; form < 3; form++) {
+        for (unsigned form = 0; form < 4; form++) {
             one = start();
             uint32_t ids = input(m, SHAPE(WA_I64, 2, 3)), types = form == 1 ? input(m, SHAPE(WA_I64, 2, 3)) : WA_NONE;
             uint32_t word = weight(m, SHAPE(WA_F32, 5, D)), position = weight(m, SHAPE(WA_F32, 4, D));
-            uint32_t kind = form == 1 ? weight(m, SHAPE(WA_F32, 3, D)) : WA_NONE;
+            uint32_t kind = form == 1 || form == 3 ? weight(m, SHAPE(WA_F32, 3, D)) : WA_NONE;
             gamma = weight(m, SHAPE(WA_F32, D)), beta = weight(m, SHAPE(WA_F32, D));
-            uint32_t places = form == 2 ? input(m, SHAPE(WA_I64, 2, 3)) : WA_NONE;
+            uint32_t places = form == 2 ? input(m, SHAPE(WA_I64, 2, 3)) : form == 3 ? input(m, SHAPE(WA_I64, 1, 3)) : WA_NONE;
             finish(m, OP(m, WA_OP_EmbedLayerNorm, ids, types, word, position, kind, gamma, beta, places), "embeddings and layer norm");
         }
         static const wa_op last[] = {WA_OP_L2Normalize, WA_OP_Softmax, WA_OP_LogSoftmax};
@@ -398,11 +398,11 @@ static void elementwise(void)
     finish(m, OP(m, WA_OP_Where, c, x, y), "Where");
     one = start();
     y = OP(m, WA_OP_Cast, input(m, SHAPE(WA_I64, 2, 5)));
-    set_int(m, y, "to", 1);
+    set_int(m, y, "to", WA_F32);
     finish(m, y, "Cast to f32");
     one = start();
     y = OP(m, WA_OP_Cast, input(m, SHAPE(WA_F32, 2, 5)));
-    set_int(m, y, "to", 9);
+    set_int(m, y, "to", WA_BOOL);
     finish(m, y, "Cast to bool");
     one = start(); /* (1 - f32(mask)) * -1e4, a mask's bias */
     x = input(m, SHAPE(WA_I64, 2, 1, 1, 5));
