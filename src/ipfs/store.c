@@ -198,11 +198,11 @@ const char *wa__store_folder(const wa_store *s) { return s->folder; }
 
 wa_status wa__store_workers(wa_store *s, wa_error *err)
 {
-    enum { CHUNK_BYTES = 1 << 20 }; /* the largest profile's */
+    enum { CHUNK_BYTES = 1 << 20, PAGE = 4096 }; /* the largest profile's chunk, and a page to align it */
     if (!s->pool) WA_TRY(wa__pool_create(0, &s->pool, err));
     uint32_t threads = wa__pool_threads(s->pool);
     if (!s->chunks && !(s->chunks = wa__alloc(threads, sizeof *s->chunks))) return wa__no_memory(err, "hashing");
     for (; s->chunk_count < threads; s->chunk_count++)
-        if (!(s->chunks[s->chunk_count] = wa__alloc(1, CHUNK_BYTES))) return wa__no_memory(err, "hashing");
+        if (!(s->chunks[s->chunk_count] = wa__alloc(1, CHUNK_BYTES + PAGE))) return wa__no_memory(err, "hashing");
     return WA_OK;
 }

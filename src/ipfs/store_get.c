@@ -1,17 +1,20 @@
 /* Exporting: a stored tree to a place on the disk, whole or not at all, hashed again as it is copied. */
 #include "ipfs/store_int.h"
 
-/* A link is made only when its text keeps it inside the export: relative, never above the root. */
+/* A link is made only when it must stay inside the export: relative, and ".." first alone, no more often
+ * than there are folders above it. Those folders are real ones, so that text and truth agree; a ".."
+ * after a name could climb from wherever another link had led. */
 static bool link_stays_inside(const char *path, const char *target)
 {
-    int depth = 0;
-    for (const char *p = path; *p; p++) depth += *p == '/';
+    int above = 0;
+    bool named = false;
+    for (const char *p = path; *p; p++) above += *p == '/';
     if (*path == 0 || *target == 0 || *target == '/') return false;
     for (const char *p = target; *p;) {
         size_t n = strcspn(p, "/");
-        if (n == 2 && p[0] == '.' && p[1] == '.') depth--;
-        else if (n > 0 && !(n == 1 && p[0] == '.')) depth++;
-        if (depth < 0) return false;
+        bool up = n == 2 && p[0] == '.' && p[1] == '.';
+        if (up && (named || --above < 0)) return false;
+        named = named || !(up || (n == 1 && p[0] == '.'));
         p += n;
         while (*p == '/') p++;
     }

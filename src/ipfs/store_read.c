@@ -152,7 +152,12 @@ static wa_status child_of(walk *w, const wa_cid *folder, wa_str name, wa_cid *ou
     wa_pb_node node = {0};
     wa_unixfs u = {0};
     wa_dir_list list = {0};
+    wa_file_row row;
     bool found = false;
+    char text[WA_CID_TEXT_MAX];
+    wa__cid_text(folder, text);
+    WA_TRY(wa__db_file(w->store, folder, &row, &found, err));
+    if (found) return wa__fail(err, WA_NOT_FOUND, "%s is a file: there is no \"%.*s\" in it", text, WA_STR_ARG(name));
     wa__buf_init(&block, WA_LIMIT_BLOCK_BYTES);
     wa__arena_init(&arena, TREE_BYTES_MAX);
     wa_status s = get_block(w, folder, &block, err);
@@ -164,8 +169,6 @@ static wa_status child_of(walk *w, const wa_cid *folder, wa_str name, wa_cid *ou
         *out = list.entries[i].cid;
         found = true;
     }
-    char text[WA_CID_TEXT_MAX];
-    wa__cid_text(folder, text);
     if (s == WA_OK && !found) s = wa__fail(err, WA_NOT_FOUND, "the folder %s has no \"%.*s\"", text, WA_STR_ARG(name));
     wa__dir_list_done(&list);
     wa__unixfs_done(&u);

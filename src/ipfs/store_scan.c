@@ -48,7 +48,8 @@ static wa_status scan_entry(wa_scan *scan, const place *up, wa_scan_node *node, 
 {
     wa_file_info info;
     bool outside = up->outside;
-    WA_TRY(wa__dir_name_check(wa__str(node->name), node->path, err));
+    wa_status named = wa__dir_name_check(wa__str(node->name), node->path, err);
+    if (named != WA_OK) return wa__fail_in(err, WA_INVALID_ARGUMENT, "this name cannot be added, rename it");
     WA_TRY(wa__os_stat(node->path, false, &info, err));
     if (info.kind == WA_FILE_LINK) {
         WA_TRY(follow_link(scan, up, node, &info, err));

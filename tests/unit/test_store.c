@@ -17,7 +17,7 @@ static int setup(void **state)
 {
     (void)state;
     wa_error err;
-    const char *tmp = getenv("TMPDIR"); /* memory by default: the trees have 50,000 files */
+    const char *tmp = getenv("TMPDIR"); /* memory by default: the trees have many files */
     if (!tmp) tmp = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
     return wa__os_temp_dir(tmp, "wa-store-", &base, &err) == WA_OK ? 0 : -1;
 }
@@ -412,7 +412,7 @@ static void test_get(void **state)
     assert_ok(wa__store_get(s, name, at("one.bin"), NULL, &err), err);
     assert_true(same_files(at("one.bin"), at("tree/model.bin")));
     /* Links that would lead out are not made, and nothing else is. */
-    static const char *const out[] = {"../../x", "/etc/passwd", "..//../x", "../sub/../../x"};
+    static const char *const out[] = {"../../x", "/etc/passwd", "..//../x", "../sub/../../x", "../sub/../x"};
     for (size_t i = 0; i < sizeof out / sizeof *out; i++) {
         assert_ok(wa__os_remove_tree(at("evil"), &err), err);
         put_bytes(at("evil/sub/f"), "f", 1);
@@ -425,6 +425,46 @@ static void test_get(void **state)
         assert_int_not_equal(access(at("out2"), F_OK), 0);
     }
     assert_int_equal(count_files(base), count_files(at("home")) + count_files(at("tree")) + count_files(at("out")) + 1 + count_files(at("evil")));
+    wa__store_close(s);
+}
+
+static void test_profiles_and_shards(void **state)
+{
+    (void)state;
+    wa_store *s = open_store();
+    wa_error err = {0};
+    put_seeded(at("tree/sub/big"), 1000001, "two");
+    put_seeded(at("tree/small"), 5, "one");
+    put_bytes(at("tree/empty"), "", 0);
+    for (int i = 0; i < 3000; i++) {
+        char name[128];
+        snprintf(name, sizeof name, "tree/many/a-name-long-enough-that-few-of-them-make-shards-%d", i);
+        if (i == 0) put_bytes(at(name), "x", 1);
+        FILE *f = fopen(at(name), "w");
+        fputc('x', f);
+        fclose(f);
+    }
+    wa_store_added a[WA_PROFILE_COUNT];
+    for (int i = 0; i < WA_PROFILE_COUNT; i++) {
+        wa_store_add_options o = {.profile = (wa_profile_id)i};
+        char out[32], file[256];
+        wa_store_tree t;
+        assert_ok(wa__store_add(s, at("tree"), &o, &a[i], &err), err);
+        assert_ok(wa__store_verify(s, a[i].cid, NULL, NULL, &err), err);
+        assert_ok(wa__store_resolve(s, a[i].cid, &t, &err), err);
+        assert_int_equal(t.file_count, 3003);
+        assert_non_null(wa__store_tree_find(&t, "many/a-name-long-enough-that-few-of-them-make-shards-2711"));
+        wa__store_tree_done(&t);
+        snprintf(out, sizeof out, "out%d", i);
+        assert_ok(wa__store_get(s, a[i].cid, at(out), NULL, &err), err);
+        snprintf(file, sizeof file, "%s/sub/big", out);
+        assert_true(same_files(at(file), at("tree/sub/big")));
+        snprintf(file, sizeof file, "%s/small/x", a[i].cid);
+        assert_int_equal(wa__store_resolve(s, file, &t, &err), WA_NOT_FOUND);
+        assert_non_null(strstr(err.message, "is a file"));
+    }
+    for (int i = 0; i < WA_PROFILE_COUNT; i++) assert_ok(wa__store_remove(s, a[i].cid, NULL, &err), err);
+    assert_int_equal(count_files(at("home/store/files")), 0);
     wa__store_close(s);
 }
 
@@ -627,6 +667,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage, setup, teardown),
         cmocka_unit_test_setup_teardown(test_get, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_profiles_and_shards, setup, teardown),
         cmocka_unit_test_setup_teardown(test_links, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cancel, setup, teardown),
         cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
