@@ -257,6 +257,28 @@ static void test_real_models(void **state)
     }
 }
 
+/* Every third allocation of a whole compile fails in turn, the folding kernels' own among them. */
+static void test_allocations_may_fail(void **state)
+{
+    (void)state;
+    uint64_t total = 1;
+    for (uint64_t at = 0; at <= total; at += at ? 3 : 1) {
+        model m;
+        wa_error err = {0};
+        assert_true(load(&m, TINY, (const char *const[]){"dynamo.onnx", NULL}, 2, 3));
+        wa_opt_options o = {.eval = wa__kernel_eval};
+        wa__alloc_fail_at(at);
+        wa_status s = wa__opt_run(m.g, &o, &err);
+        uint64_t made = wa__alloc_fail_at(0);
+        if (at == 0) {
+            assert_ok(s, err);
+            total = made;
+        } else if (s != WA_NO_MEMORY) fail_msg("allocation %llu of %llu failed: status %d %s", (unsigned long long)at, (unsigned long long)total, s, err.message);
+        unload(&m);
+    }
+    assert_true(total > 50);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,6 +286,7 @@ int main(void)
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_dynamo),
         cmocka_unit_test(test_real_models),
+        cmocka_unit_test(test_allocations_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
