@@ -1,0 +1,345 @@
+// Replays plans: every buffer, pipeline and bind group is made at load; a run writes its inputs,
+// encodes a flat list of dispatches, submits (once, while it is short), and reads its outputs back.
+import { BUFFER_KIND } from './schema.js';
+import { settle } from './settle.js';
+import { uploadWeights } from './upload.js';
+
+// Predicted GPU time over which a run is cut into several submits, and the time aimed at for each.
+const CUT_MS = 100, SLICE_MS = 50;
+const PROFILE_MAX = 2048; // dispatches in one query set of 4096
+
+export class JobError extends Error {
+  constructor(status, message, label = '') {
+    super(message);
+    this.status = status;
+    this.label = label;
+  }
+}
+
+const cancelled = () => new JobError('CANCELLED', 'the job was cancelled');
+
+function usageOf(kind) {
+  const U = GPUBufferUsage;
+  switch (kind) {
+    case BUFFER_KIND.PARAMS: return U.UNIFORM | U.COPY_DST;
+    case BUFFER_KIND.STAGING: return U.STORAGE | U.COPY_DST;
+    case BUFFER_KIND.READBACK: return U.MAP_READ | U.COPY_DST;
+    case BUFFER_KIND.WEIGHTS: case BUFFER_KIND.CONST: return U.STORAGE | U.COPY_DST | U.COPY_SRC;
+    default: return U.STORAGE | U.COPY_DST | U.COPY_SRC | U.INDIRECT;
+  }
+}
+
+export class Runtime {
+  constructor({ device }, session) {
+    this.device = device;
+    this.session = session;
+    this.loads = new Map();
+    this.lost = false;
+    this.bytes = 0;
+    this.errors = []; // uncaptured, since the last job
+    this.layouts = new Map();
+    device.lost.then(() => { this.lost = true; });
+    device.addEventListener('uncapturederror', ({ error }) => {
+      if (this.errors.length < 8) this.errors.push(error.message);
+    });
+    this.timestamps = device.features.has('timestamp-query');
+  }
+
+  destroy() {
+    for (const load of this.loads.values()) this.free(load);
+    this.loads.clear();
+    this.device.destroy();
+  }
+
+  // The only way a plan's buffers come to be: their sizes are the load's bytes.
+  buffer(load, size, usage, label) {
+    const b = this.device.createBuffer({ size, usage, label });
+    load.bytes += size;
+    this.bytes += size;
+    return b;
+  }
+
+  free(load) {
+    for (const b of load.buffers) if (b) b.destroy();
+    if (load.querySet) load.querySet.destroy();
+    this.bytes -= load.bytes;
+  }
+
+  // An explicit layout for storage bindings 0..n-1 and the params uniform: shaders need not use all.
+  layout(bindings, writeMask, params) {
+    const key = `${bindings},${writeMask},${params}`;
+    if (!this.layouts.has(key)) {
+      const entries = [];
+      for (let i = 0; i < bindings; i++)
+        entries.push({ binding: i, visibility: GPUShaderStage.COMPUTE, buffer: { type: writeMask >> i & 1 ? 'storage' : 'read-only-storage' } });
+      if (params) entries.push({ binding: bindings, visibility: GPUShaderStage.COMPUTE, buffer: { type: 'uniform' } });
+      const group = this.device.createBindGroupLayout({ entries });
+      this.layouts.set(key, { group, pipeline: this.device.createPipelineLayout({ bindGroupLayouts: [group] }) });
+    }
+    return this.layouts.get(key);
+  }
+
+  async compile(load, p) {
+    const layout = this.layout(p.bindings, p.write_mask, p.params);
+    try {
+      const pipeline = await this.device.createComputePipelineAsync({ label: p.label, layout: layout.pipeline, compute: { module: load.modules[p.shader], entryPoint: 'main' } });
+      load.advance(0, 1);
+      return pipeline;
+    } catch (e) {
+      const info = await load.modules[p.shader].getCompilationInfo().catch(() => ({ messages: [] }));
+      const first = info.messages.find(m => m.type === 'error');
+      throw new JobError('INTERNAL', `pipeline of ${p.label}: ${first ? `line ${first.lineNum}: ${first.message}` : e.message}`, p.label);
+    }
+  }
+
+  progress(load, job) {
+    const { meta } = load;
+    const total = meta.uploads.reduce((n, u) => n + u[2], 0), pipelines = meta.pipelines.length + meta.transform_pipelines.length;
+    let done = 0, compiled = 0, told = 0;
+    return (bytes, count) => {
+      done += bytes;
+      compiled += count;
+      const now = performance.now();
+      if (now - told < 100 && !(done === total && compiled === pipelines)) return;
+      told = now;
+      job.progress({ bytes_done: done, bytes_total: total, pipelines_done: compiled, pipelines_total: pipelines });
+    };
+  }
+
+  async makeBuffers(load) {
+    this.device.pushErrorScope('out-of-memory');
+    this.device.pushErrorScope('validation');
+    load.buffers = load.meta.buffers.map(b => b && this.buffer(load, b.size, b.usage || usageOf(b.kind), b.label));
+    if (load.meta.query) load.querySet = this.device.createQuerySet({ type: 'timestamp', count: load.meta.query.count });
+    const invalid = await this.device.popErrorScope(), memory = await this.device.popErrorScope();
+    if (memory) throw new JobError('NO_MEMORY', `the GPU has no room for ${load.bytes} bytes: ${memory.message}`);
+    if (invalid) throw new JobError('INTERNAL', `buffers: ${invalid.message}`);
+  }
+
+  bindAll(load) {
+    const { meta, buffers } = load, made = new Map();
+    load.dispatches = meta.dispatches.map(d => {
+      const p = meta.pipelines[d.p], key = JSON.stringify([d.p, d.b, d.u]);
+      if (!made.has(key)) {
+        const entries = d.b.map(([buffer, offset, size], binding) => ({ binding, resource: { buffer: buffers[buffer], offset, size } }));
+        if (p.params) entries.push({ binding: p.bindings, resource: { buffer: buffers[meta.params], offset: d.u[0], size: d.u[1] } });
+        made.set(key, this.device.createBindGroup({ label: d.l, layout: this.layout(p.bindings, p.write_mask, p.params).group, entries }));
+      }
+      return { pipeline: load.pipelines[d.p], group: made.get(key), grid: d.g, indirect: d.i && [buffers[d.i[0]], d.i[1]], label: d.l, ns: d.ns };
+    });
+  }
+
+  async load(meta, job) {
+    const load = { meta, runtime: this, bytes: 0, buffers: [], checked: new Set(), scale: new Map() };
+    const start = performance.now();
+    this.errors.length = 0;
+    try {
+      load.advance = this.progress(load, job);
+      await this.makeBuffers(load);
+      load.modules = meta.shaders.map(code => this.device.createShaderModule({ code }));
+      const compiled = Promise.all(meta.pipelines.map(p => this.compile(load, p)));
+      compiled.catch(() => {});
+      load.transformPipelines = await Promise.all(meta.transform_pipelines.map(p => this.compile(load, p)));
+      this.device.pushErrorScope('validation');
+      const uploaded = uploadWeights(load, job, n => load.advance(n, 0)).then(() => null, e => e);
+      const failed = await uploaded;
+      const invalid = await this.device.popErrorScope();
+      if (failed) throw failed;
+      if (job.cancelled) throw cancelled();
+      if (invalid) throw new JobError('INTERNAL', `weights: ${invalid.message}`);
+      if (meta.late.length) await uploadWeights({ ...load, meta: { ...meta, uploads: meta.late } }, job, () => {});
+      load.pipelines = await compiled;
+      if (job.cancelled) throw cancelled();
+      this.device.pushErrorScope('validation');
+      this.bindAll(load);
+      const unbound = await this.device.popErrorScope();
+      if (unbound) throw new JobError('INTERNAL', `bind groups: ${unbound.message}`);
+      await settle(this.device, this.device.queue.onSubmittedWorkDone(), 0, () => job.cancelled);
+      if (this.errors.length) throw new JobError('INTERNAL', this.errors[0]);
+    } catch (e) {
+      this.free(load);
+      throw e;
+    }
+    this.loads.set(meta.handle, load);
+    return { meta: { handle: meta.handle, bytes: load.bytes, load_ms: performance.now() - start } };
+  }
+
+  unload({ handle }) {
+    const load = this.loads.get(handle);
+    if (!load) throw new JobError('NOT_FOUND', `no plan ${handle} is loaded`);
+    this.loads.delete(handle);
+    this.free(load);
+    return { meta: { bytes: this.bytes } };
+  }
+
+  // Lists of dispatch indices, one list a submit.
+  cut(load, first, count, predicted) {
+    if (predicted <= CUT_MS || count <= 1) return [[first, count]];
+    const known = load.dispatches.slice(first, first + count).reduce((n, d) => n + d.ns, 0), out = [];
+    let start = first, ms = 0;
+    for (let i = first; i < first + count; i++) {
+      ms += known > 0 ? predicted * load.dispatches[i].ns / known : predicted / count;
+      if (ms >= SLICE_MS || i === first + count - 1) {
+        out.push([start, i - start + 1]);
+        start = i + 1;
+        ms = 0;
+      }
+    }
+    return out;
+  }
+
+  encode(load, encoder, [first, count], writes) {
+    const pass = encoder.beginComputePass(writes ? { timestampWrites: writes } : undefined);
+    let last = null;
+    for (let i = first; i < first + count; i++) {
+      const d = load.dispatches[i];
+      if (d.pipeline !== last) pass.setPipeline(last = d.pipeline);
+      pass.setBindGroup(0, d.group);
+      if (d.indirect) pass.dispatchWorkgroupsIndirect(d.indirect[0], d.indirect[1]);
+      else pass.dispatchWorkgroups(d.grid[0], d.grid[1], d.grid[2]);
+    }
+    pass.end();
+  }
+
+  // The parts of one run: [{range, end}], `end` with the last of all.
+  plan(load, meta) {
+    const list = [];
+    for (let s = meta.segments[0]; s < meta.segments[0] + meta.segments[1]; s++) {
+      const seg = load.meta.segments[s];
+      if (!seg || seg.count === 0) continue;
+      if (meta.profile) for (let i = 0; i < seg.count; i++) list.push([seg.first + i, 1]);
+      else list.push(...this.cut(load, seg.first, seg.count, load.scale.get(s) || seg.predicted_ns / 1e6));
+    }
+    return list;
+  }
+
+  // One submit where the parts allow it: profiling keeps a pass a part in one encoder.
+  async submitAll(load, meta, job, parts, query) {
+    const { device } = this;
+    let submits = 0, before = null;
+    const last = encoder => {
+      for (const [buffer, offset, length, staging, at] of meta.reads)
+        encoder.copyBufferToBuffer(load.buffers[buffer], offset, load.buffers[staging], at, (length + 3) & ~3);
+      if (query) {
+        encoder.resolveQuerySet(query.set, 0, query.count, query.resolve, 0);
+        encoder.copyBufferToBuffer(query.resolve, 0, query.readback, 0, query.count * 8);
+      }
+    };
+    let encoder = device.createCommandEncoder();
+    for (let i = 0; i < parts.length; i++) {
+      const stamps = query && (meta.profile || query.count === 2) && this.stamps(query, meta, i, parts.length);
+      this.encode(load, encoder, parts[i], stamps || null);
+      if (meta.profile || i === parts.length - 1) continue;
+      device.queue.submit([encoder.finish()]);
+      submits++;
+      if (before && !await settle(device, before, SLICE_MS, () => job.cancelled)) throw cancelled();
+      if (job.cancelled) throw cancelled();
+      before = device.queue.onSubmittedWorkDone();
+      encoder = device.createCommandEncoder();
+    }
+    last(encoder);
+    device.queue.submit([encoder.finish()]);
+    return submits + 1;
+  }
+
+  stamps(query, meta, i, count) {
+    if (meta.profile) return { querySet: query.set, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 };
+    const w = { querySet: query.set };
+    if (i === 0) w.beginningOfPassWriteIndex = 0;
+    if (i === count - 1) w.endOfPassWriteIndex = 1;
+    return i === 0 || i === count - 1 ? w : null;
+  }
+
+  // The plan's own query buffers; profiling makes larger ones for its run.
+  queries(load, meta, parts) {
+    if (!this.timestamps || parts.length === 0) return null;
+    if (meta.profile) {
+      if (parts.length > PROFILE_MAX) throw new JobError('LIMIT', `${parts.length} dispatches: profiling measures at most ${PROFILE_MAX}`);
+      const count = parts.length * 2, U = GPUBufferUsage;
+      return { count, temporary: true, set: this.device.createQuerySet({ type: 'timestamp', count }),
+        resolve: this.device.createBuffer({ size: count * 8, usage: U.QUERY_RESOLVE | U.COPY_SRC }),
+        readback: this.device.createBuffer({ size: count * 8, usage: U.MAP_READ | U.COPY_DST }) };
+    }
+    const q = load.meta.query;
+    return q ? { count: 2, set: load.querySet, resolve: load.buffers[q.resolve], readback: load.buffers[q.readback] } : null;
+  }
+
+  async readBack(load, meta, job, predicted, query) {
+    const ranges = new Map(); // staging buffer -> end
+    for (const [, , length, staging, at] of meta.reads) ranges.set(staging, Math.max(ranges.get(staging) || 0, at + ((length + 3) & ~3)));
+    const mapped = [...ranges].map(([b, end]) => load.buffers[b].mapAsync(GPUMapMode.READ, 0, end));
+    if (query) mapped.push(query.readback.mapAsync(GPUMapMode.READ, 0, query.count * 8));
+    const all = mapped.length ? Promise.all(mapped) : this.device.queue.onSubmittedWorkDone();
+    all.catch(() => {});
+    try {
+      if (!await settle(this.device, all, predicted, () => job.cancelled)) throw cancelled();
+      const views = new Map([...ranges].map(([b, end]) => [b, new Uint8Array(load.buffers[b].getMappedRange(0, end))]));
+      const parts = meta.reads.map(([, , length, staging, at]) => views.get(staging).slice(at, at + length));
+      const times = query ? new BigUint64Array(query.readback.getMappedRange(0, query.count * 8).slice(0)) : null;
+      return { parts, times };
+    } finally {
+      for (const b of ranges.keys()) load.buffers[b].unmap();
+      if (query && !query.temporary) query.readback.unmap();
+    }
+  }
+
+  // After a validation error in a run: which dispatch it is.
+  async blame(load, parts, message) {
+    for (const [first, count] of parts) for (let i = first; i < first + count; i++) {
+      this.device.pushErrorScope('validation');
+      const encoder = this.device.createCommandEncoder();
+      this.encode(load, encoder, [i, 1], null);
+      this.device.queue.submit([encoder.finish()]);
+      const e = await this.device.popErrorScope();
+      if (e) return new JobError('INTERNAL', `${load.dispatches[i].label}: ${e.message}`, load.dispatches[i].label);
+    }
+    return new JobError('INTERNAL', message);
+  }
+
+  async run(meta, body, job) {
+    const load = this.loads.get(meta.handle), { device } = this;
+    if (!load) throw new JobError('NOT_FOUND', `no plan ${meta.handle} is loaded`);
+    const start = performance.now(), parts = this.plan(load, meta), key = `${meta.segments}`;
+    const predicted = load.scale.get(key) || 0, fresh = !load.checked.has(key);
+    const query = this.queries(load, meta, parts);
+    this.errors.length = 0;
+    if (fresh) device.pushErrorScope('validation');
+    let at = 0;
+    for (const [buffer, offset, length] of meta.writes) {
+      device.queue.writeBuffer(load.buffers[buffer], offset, body.subarray(at, at + length));
+      at += length;
+    }
+    let submits, read, invalid = null;
+    try {
+      submits = await this.submitAll(load, meta, job, parts, query);
+      read = this.readBack(load, meta, job, predicted, query);
+      read.catch(() => {});
+    } finally {
+      if (fresh) invalid = await device.popErrorScope();
+    }
+    if (invalid) throw await this.blame(load, parts, invalid.message);
+    const { parts: out, times } = await read;
+    if (this.errors.length) throw await this.blame(load, parts, this.errors[0]);
+    load.checked.add(key);
+    const ms = performance.now() - start;
+    this.learn(load, meta, key, ms);
+    const reply = { device_ms: ms, gpu_ms: -1, dispatches: parts.reduce((n, p) => n + p[1], 0), submits };
+    if (times && meta.profile) reply.dispatch_us = parts.map((_, i) => Number(times[2 * i + 1] - times[2 * i]) / 1e3);
+    if (times) reply.gpu_ms = Number(times[times.length - 1] - times[0]) / 1e6;
+    if (query && query.temporary) [query.set, query.resolve, query.readback].forEach(x => x.destroy());
+    return { meta: reply, parts: out };
+  }
+
+  // What a run took predicts the next one, for the whole and for each of its segments.
+  learn(load, meta, key, ms) {
+    if (meta.profile) return;
+    load.scale.set(key, ms);
+    const [first, count] = meta.segments;
+    let known = 0;
+    for (let s = first; s < first + count; s++) known += load.meta.segments[s] ? load.meta.segments[s].predicted_ns : 0;
+    for (let s = first; s < first + count; s++) {
+      const seg = load.meta.segments[s];
+      if (seg) load.scale.set(s, known > 0 ? ms * seg.predicted_ns / known : ms / count);
+    }
+  }
+}

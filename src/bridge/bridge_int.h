@@ -1,0 +1,148 @@
+/* What the files of bridge share. */
+#ifndef WA_BRIDGE_INT_H
+#define WA_BRIDGE_INT_H
+#include "base/str.h"
+#include "bridge/bridge.h"
+#include "cpu/cpu.h"
+#include "net/net.h"
+#include <jansson.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+enum { BRIDGE_TOKEN_CHARS = 64, BRIDGE_LOADS_MAX = 16, BRIDGE_META_MAX = 1 << 20, BRIDGE_PING_MS = 2000, BRIDGE_SILENCE_MS = 15000 };
+#define BRIDGE_BENCH_BYTES ((size_t)64 << 20)
+
+/* --- frames (bridge_wire.c); layout in schema/wire.json ------------------------------------------ */
+typedef struct wa_wire {
+    uint16_t type, flags;
+    uint64_t job;
+    uint32_t seq;
+    wa_str meta, body; /* borrowed from the message */
+} wa_wire;
+wa_status wa__wire_parse(const uint8_t *bytes, size_t n, wa_wire *out, wa_error *err) WA_MUST_CHECK;
+void wa__wire_header(uint8_t out[32], uint32_t type, uint64_t job, uint64_t meta_length, uint64_t body_length);
+/* The meta as a JSON object (new reference), NULL with an error on anything else. */
+json_t *wa__wire_meta(const wa_wire *f, wa_error *err);
+
+/* --- sessions ------------------------------------------------------------------------------------ */
+typedef struct bridge_load {
+    const wa_plan *plan;
+    const wa_run_source *sources;
+    uint32_t source_count, handle, serving; /* serving: answers under way */
+    bool used, closing;
+    char path[BRIDGE_TOKEN_CHARS + 1];
+    uint64_t bytes; /* what the page really made */
+    /* mixed plans: */
+    wa_pool *pool;
+    wa_cpu_segment *cpu;
+    uint8_t **host; /* memory of the plan's CPU buffers */
+} bridge_load;
+
+typedef enum bridge_state { BRIDGE_NEW, BRIDGE_READY, BRIDGE_DEAD } bridge_state;
+
+typedef struct bridge_session {
+    wa_runner runner; /* first: a runner is a session */
+    wa_bridge_host *host;
+    struct bridge_session *next; /* host->sessions, under host->mutex */
+    wa_ws *ws;                   /* held; NULL in tests */
+    bool taken, socket_gone, given_up; /* under host->mutex: freed when its socket and its user are gone */
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    /* under mutex: */
+    bridge_state state;
+    uint64_t ticket, opened_ns, ticket_ns;
+    wa_status dead_status;
+    char dead_reason[512];
+    json_t *hello;
+    char *hello_text; /* free() */
+    wa_bridge_hello info;
+    wa_run_target target;
+    char weights_token[BRIDGE_TOKEN_CHARS + 1];
+    uint64_t heard_ns, next_job;
+    /* the one job under way, 0 when none: */
+    uint64_t job;
+    uint32_t want; /* type of the frame that ends it */
+    bool done;
+    wa_status job_status;
+    char job_message[1024];
+    json_t *reply;
+    wa_buf body;
+    wa_run_progress progress;
+    uint32_t progress_count;
+    /* the runner's thread: */
+    bool profile;
+    double *dispatch_us;
+    uint32_t next_handle;
+    bridge_load loads[BRIDGE_LOADS_MAX]; /* changed under host->mutex */
+} bridge_session;
+
+typedef struct bridge_ticket {
+    struct bridge_ticket *next;
+    uint64_t id, made_ns;
+    char token[BRIDGE_TOKEN_CHARS + 1];
+} bridge_ticket;
+
+typedef struct bridge_file {
+    char path[64];
+    const char *type;
+    const uint8_t *data;
+    size_t size;
+    uint8_t *owned;
+} bridge_file;
+
+struct wa_bridge_host {
+    wa_net *net;
+    uint16_t port;
+    pthread_mutex_t mutex; /* taken before a session's, never after */
+    pthread_cond_t changed;
+    bridge_ticket *tickets;
+    bridge_session *sessions;
+    uint64_t next_ticket;
+    bridge_file *files;
+    size_t file_count;
+    uint8_t *bench; /* bytes of the upload benchmark, made at first use */
+};
+
+/* bridge_session.c */
+bridge_session *wa__session_new(wa_bridge_host *h, wa_ws *ws);
+void wa__session_free(bridge_session *s);
+/* Frees sessions that neither a socket nor a user has; host->mutex is held. */
+void wa__session_sweep(wa_bridge_host *h);
+/* One message of the page, on the loop thread. False when the connection must end. */
+bool wa__session_on_message(bridge_session *s, const uint8_t *bytes, size_t n, bool binary);
+void wa__session_die(bridge_session *s, wa_status status, const char *reason);
+/* Sends a job and waits for its reply: s->reply and s->body hold it until the next job. meta is stolen. */
+wa_status wa__session_call(bridge_session *s, uint32_t type, uint32_t want, json_t *meta, const wa_str *body, uint32_t body_count,
+                           const wa_run_control *c, wa_error *err) WA_MUST_CHECK;
+/* bridge_hello.c: fills s->target and s->info from a page's hello; s->mutex is held. */
+wa_status wa__session_hello(bridge_session *s, json_t *meta, wa_error *err) WA_MUST_CHECK;
+/* bridge_host.c: takes the ticket of a token out of the list; 0 when there is none. */
+uint64_t wa__host_redeem(wa_bridge_host *h, wa_str token, uint64_t *made_ns);
+void wa__host_changed(wa_bridge_host *h); /* wakes waiters */
+/* 64 hex digits of chance. */
+wa_status wa__bridge_token(char out[BRIDGE_TOKEN_CHARS + 1], wa_error *err) WA_MUST_CHECK;
+/* bridge_serve.c: answers GET /w/... */
+void wa__bridge_serve_weights(wa_bridge_host *h, const wa_net_request *r, wa_net_response *out);
+/* bridge_manifest.c: what the page needs to replay a plan. New reference. */
+wa_status wa__bridge_manifest(const bridge_load *l, bool timestamps, json_t **out, wa_error *err) WA_MUST_CHECK;
+/* bridge_run.c, bridge_load.c */
+extern const wa_runner_ops wa__bridge_ops;
+wa_status wa__bridge_load(wa_runner *r, const wa_plan *plan, const wa_run_source *sources, uint32_t source_count, const wa_run_control *c,
+                          uint32_t *handle, wa_error *err);
+wa_status wa__bridge_unload(wa_runner *r, uint32_t handle, wa_error *err);
+wa_status wa__bridge_run(wa_runner *r, uint32_t handle, uint32_t entry, const wa_view *inputs, uint32_t input_count, wa_view *outputs,
+                         uint32_t output_count, const wa_run_control *c, wa_run_stats *stats, wa_error *err);
+/* bridge_convert.c: count elements between dtypes, range-checked. name is for messages. */
+wa_status wa__bridge_convert(const void *src, uint32_t src_dtype, void *dst, uint32_t dst_dtype, uint64_t count, const char *name,
+                             wa_error *err) WA_MUST_CHECK;
+
+/* The page's files, built in by cmake/page.cmake. */
+typedef struct wa_page_file {
+    const char *path; /* "main.js" */
+    const uint8_t *data;
+    size_t size;
+} wa_page_file;
+extern const wa_page_file wa__page_files[];
+extern const size_t wa__page_file_count;
+
+#endif

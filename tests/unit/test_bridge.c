@@ -1,0 +1,203 @@
+/* bridge: frames, the session's state machine under a page that breaks the protocol, conversions, and
+ * a page played by hand: token, hello, job, cancel, loss. */
+#include "tests.h"
+#include "base/os.h"
+#include "bridge/bridge_int.h"
+#include <stdlib.h>
+
+static void frames(void **state)
+{
+    (void)state;
+    uint8_t m[64] = {0};
+    wa_wire f;
+    wa_error err = {0};
+    wa__wire_header(m, WA_FRAME_RESULT, 7, 2, 3);
+    memcpy(m + 32, "{}abc", 5);
+    assert_ok(wa__wire_parse(m, 37, &f, &err), err);
+    assert_int_equal(f.type, WA_FRAME_RESULT);
+    assert_int_equal(f.job, 7);
+    assert_int_equal(f.body.len, 3);
+    assert_memory_equal(f.body.ptr, "abc", 3);
+    for (size_t n = 0; n < 37; n++)
+        if (wa__wire_parse(m, n, &f, &err) == WA_OK) fail_msg("a frame cut at %zu bytes was accepted", n);
+    assert_true(wa__wire_parse(m, 38, &f, &err) != WA_OK);
+    m[0] ^= 1;
+    assert_int_equal(wa__wire_parse(m, 37, &f, &err), WA_PROTOCOL);
+}
+
+static void conversions(void **state)
+{
+    (void)state;
+    wa_error err = {0};
+    int64_t wide[3] = {-5, INT32_MAX, (int64_t)INT32_MAX + 1}, back[2];
+    int32_t narrow[3];
+    assert_ok(wa__bridge_convert(wide, WA_I64, narrow, WA_I32, 2, "x", &err), err);
+    assert_int_equal(narrow[0], -5);
+    assert_int_equal(wa__bridge_convert(wide, WA_I64, narrow, WA_I32, 3, "tokens", &err), WA_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "\"tokens\": element 2"));
+    assert_ok(wa__bridge_convert(narrow, WA_I32, back, WA_I64, 2, "x", &err), err);
+    assert_int_equal(back[0], -5);
+    uint8_t flags[3] = {0, 1, 255};
+    uint32_t words[3];
+    assert_ok(wa__bridge_convert(flags, WA_BOOL, words, WA_U32, 3, "x", &err), err);
+    assert_int_equal(words[0], 0);
+    assert_int_equal(words[1], 1);
+    float f = 1.5f;
+    uint16_t h;
+    assert_ok(wa__bridge_convert(&f, WA_F32, &h, WA_F16, 1, "x", &err), err);
+    assert_int_equal(h, 0x3e00);
+    assert_int_equal(wa__bridge_convert(&f, WA_F32, &h, WA_I4, 1, "x", &err), WA_UNSUPPORTED);
+}
+
+/* --- a page played by hand, through sessions without a socket --------------------------------- */
+static const char HELLO[] = "{\"token\":\"%s\",\"wire\":1,\"webgpu\":true,\"worker\":true,\"limits\":{\"maxBufferSize\":1073741824,"
+                            "\"maxStorageBufferBindingSize\":134217728},\"features\":[\"shader-f16\"],\"adapter\":{\"vendor\":\"acme\",\"software\":false},"
+                            "\"brands\":[{\"brand\":\"Chromium\",\"version\":\"1\"}],\"user_agent\":\"X Chrome/156.0.1.2 Y\"}";
+
+static wa_bridge_host *make_host(void)
+{
+    wa_bridge_host *h;
+    wa_error err = {0};
+    wa_status s = wa__bridge_host_create(NULL, &h, &err);
+    assert_ok(s, err);
+    return h;
+}
+
+static bool tell(bridge_session *s, uint32_t type, uint64_t job, const char *meta, const char *body, size_t body_bytes)
+{
+    size_t n = 32 + strlen(meta) + body_bytes;
+    uint8_t *m = malloc(n);
+    wa__wire_header(m, type, job, strlen(meta), body_bytes);
+    memcpy(m + 32, meta, strlen(meta));
+    if (body_bytes) memcpy(m + 32 + strlen(meta), body, body_bytes);
+    bool good = wa__session_on_message(s, m, n, true);
+    free(m);
+    return good;
+}
+
+static bridge_session *joined(wa_bridge_host *h, const char *format)
+{
+    char *url, text[1024];
+    uint64_t ticket;
+    wa_error err = {0};
+    wa_status st = wa__bridge_host_url(h, &url, &ticket, &err);
+    assert_ok(st, err);
+    bridge_session *s = wa__session_new(h, NULL);
+    assert_non_null(s);
+    snprintf(text, sizeof text, format, strchr(url, '#') + 1);
+    assert_null(strchr(url, '?'));
+    assert_true(tell(s, WA_FRAME_HELLO, 0, text, NULL, 0));
+    assert_int_equal(s->ticket, ticket);
+    bridge_session *again = wa__session_new(h, NULL);
+    if (tell(again, WA_FRAME_HELLO, 0, text, NULL, 0)) fail_msg("a token worked twice");
+    wa__session_free(again);
+    wa__free(url);
+    return s;
+}
+
+static void hello_and_token(void **state)
+{
+    (void)state;
+    wa_bridge_host *h = make_host();
+    bridge_session *s = joined(h, HELLO);
+    assert_string_equal(s->target.browser, "Chromium");
+    assert_string_equal(s->target.browser_version, "156.0.1.2");
+    assert_string_equal(s->target.adapter_vendor, "acme");
+    assert_false(s->target.adapter_software);
+    assert_int_equal(s->target.features, WA_FEATURE_F16);
+    assert_int_equal(s->target.limit_binding, 134217728);
+    assert_null(strstr(s->info.json, "token"));
+    wa__session_free(s);
+    const char *bad[] = {"{}", "[]", "{\"token\":5}", "{\"token\":\"\"}", "{\"token\":\"%064d\"}", "nonsense"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        s = wa__session_new(h, NULL);
+        if (tell(s, WA_FRAME_HELLO, 0, bad[i], NULL, 0)) fail_msg("hello %s was accepted", bad[i]);
+        assert_int_equal(s->state, BRIDGE_DEAD);
+        wa__session_free(s);
+    }
+    s = wa__session_new(h, NULL);
+    assert_false(tell(s, WA_FRAME_PONG, 0, "{}", NULL, 0));
+    wa__session_free(s);
+    wa__bridge_host_free(h);
+}
+
+static void hostile_replies(void **state)
+{
+    (void)state;
+    wa_bridge_host *h = make_host();
+    const struct { uint32_t type; uint64_t job; const char *meta; } bad[] = {
+        {WA_FRAME_RESULT, 0, "{}"},  {WA_FRAME_RESULT, 2, "{}"}, {WA_FRAME_LOADED, 1, "{}"}, {WA_FRAME_RESULT, 1, "[]"},
+        {WA_FRAME_RUN, 1, "{}"},     {WA_FRAME_HELLO, 0, "{}"},  {999, 1, "{}"},             {WA_FRAME_PROGRESS, 9, "{}"},
+        {WA_FRAME_PROGRESS, 1, "x"}, {WA_FRAME_ERROR, 1, "{"},   {WA_FRAME_BYE, 0, "{}"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        bridge_session *s = joined(h, HELLO);
+        s->job = s->next_job = 1;
+        s->want = WA_FRAME_RESULT;
+        if (tell(s, bad[i].type, bad[i].job, bad[i].meta, NULL, 0)) fail_msg("case %zu was accepted", i);
+        assert_int_equal(s->state, BRIDGE_DEAD);
+        wa__session_free(s);
+    }
+    bridge_session *s = joined(h, HELLO);
+    s->job = s->next_job = 1;
+    s->want = WA_FRAME_RESULT;
+    assert_true(tell(s, WA_FRAME_PROGRESS, 1, "{\"bytes_done\":-1,\"bytes_total\":1e300}", NULL, 0));
+    assert_int_equal(s->progress.bytes_total, 0);
+    assert_true(tell(s, WA_FRAME_ERROR, 1, "{\"status\":\"NOT_FOUND\",\"message\":\"no\"}", NULL, 0));
+    assert_int_equal(s->job_status, WA_NOT_FOUND);
+    assert_true(tell(s, WA_FRAME_RESULT, 1, "{}", "late", 4)); /* a second answer changes nothing */
+    assert_int_equal(s->job_status, WA_NOT_FOUND);
+    assert_true(tell(s, WA_FRAME_DEVICE_LOST, 0, "{\"reason\":\"unknown\",\"message\":\"gone\"}", NULL, 0));
+    wa_error err = {0};
+    assert_int_equal(wa__session_call(s, WA_FRAME_RUN, WA_FRAME_RESULT, json_object(), NULL, 0, NULL, &err), WA_DEVICE_LOST);
+    assert_non_null(strstr(err.message, "gone"));
+    wa__session_free(s);
+    wa__bridge_host_free(h);
+}
+
+/* --- jobs: deadline, cancel, silence -------------------------------------------------------------- */
+static void *answer_later(void *arg)
+{
+    bridge_session *s = arg;
+    wa__os_sleep_ms(60);
+    tell(s, WA_FRAME_RESULT, 1, "{\"device_ms\":1}", "abcd", 4);
+    return NULL;
+}
+
+static void jobs(void **state)
+{
+    (void)state;
+    wa_bridge_host *h = make_host();
+    bridge_session *s = joined(h, HELLO);
+    wa_error err = {0};
+    pthread_t t;
+    pthread_create(&t, NULL, answer_later, s);
+    const wa_run_control patient = {.timeout_ms = 5000};
+    wa_status st = wa__session_call(s, WA_FRAME_RUN, WA_FRAME_RESULT, json_object(), NULL, 0, &patient, &err);
+    pthread_join(t, NULL);
+    assert_ok(st, err);
+    assert_int_equal(s->body.len, 4);
+    atomic_bool cancel = true;
+    const wa_run_control cancelled = {.cancel = &cancel}, hasty = {.timeout_ms = 50};
+    assert_int_equal(wa__session_call(s, WA_FRAME_RUN, WA_FRAME_RESULT, json_object(), NULL, 0, &cancelled, &err), WA_CANCELLED);
+    assert_false(wa__bridge_alive(&s->runner, NULL)); /* the page never confirmed */
+    wa__session_free(s);
+    s = joined(h, HELLO);
+    assert_int_equal(wa__session_call(s, WA_FRAME_RUN, WA_FRAME_RESULT, json_object(), NULL, 0, &hasty, &err), WA_TIMEOUT);
+    const char *why;
+    assert_false(wa__bridge_alive(&s->runner, &why));
+    assert_non_null(strstr(why, "deadline"));
+    wa__session_free(s);
+    const wa_bridge_wants w = {.timeout_ms = 80};
+    wa_runner *r;
+    assert_int_equal(wa__bridge_host_wait(h, 12345, &w, &r, &err), WA_TIMEOUT);
+    wa__bridge_host_free(h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(frames), cmocka_unit_test(conversions), cmocka_unit_test(hello_and_token), cmocka_unit_test(hostile_replies), cmocka_unit_test(jobs),
+    };
+    return cmocka_run_group_tests_name("bridge", tests, NULL, NULL);
+}
