@@ -1,0 +1,2 @@
+/* Attention for any processor. */
+#include "kernels/attention_body.h"

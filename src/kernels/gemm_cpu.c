@@ -1,0 +1,2 @@
+/* Matrix product tiles for any processor. */
+#include "kernels/gemm_body.h"

@@ -1,0 +1,150 @@
+/* Fast MatMul, Gemm and FusedMatMul: work is cut into blocks of rows x columns that the pool's
+ * threads take in turn; each block walks k in pieces that fit L1. */
+#include "kernels/gemm.h"
+
+enum { ROW_TILES_MAX = 16, ROW_TILES_PACKING = 64, TASKS_A_THREAD = 4 };
+
+#if defined(__x86_64__)
+const wa_gemm_isa *wa__gemm(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &wa__gemm_avx2 : &wa__gemm_cpu; }
+#else
+const wa_gemm_isa *wa__gemm(void) { return &wa__gemm_cpu; }
+#endif
+
+typedef struct job {
+    const wa_kernel_args *a;
+    const wa_gemm_isa *isa;
+    wa_matmul m;
+    const float *panels; /* packed B or NULL */
+    int64_t row_block, row_blocks, panel_block, panel_blocks;
+} job;
+
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* 16 floats a row of what is added, by pointer where it lies so, else copied to `room`. */
+static const float *addend(const job *g, int64_t row, int64_t column, int rows, int columns, float *room, int64_t *stride)
+{
+    const wa_matmul *m = &g->m;
+    if (m->c_input == WA_MATMUL_NONE) return NULL;
+    const wa_view *c = &g->a->in[m->c_input];
+    if (m->beta == 1.0f && c->type.dtype == WA_F32 && m->c_column == 1 && columns == WA_PANEL) {
+        *stride = m->c_row;
+        return (const float *)c->data + row * m->c_row + column;
+    }
+    *stride = WA_PANEL;
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < columns; j++) room[i * WA_PANEL + j] = (float)((double)m->beta * wa__get_f64(c, (row + i) * m->c_row + (column + j) * m->c_column));
+    return room;
+}
+
+/* A tile's rows of A side by side when A is transposed. */
+static const float *rows_of_a(const job *g, const float *a, int64_t row, int rows, int64_t k_from, int64_t k, float *room, int64_t *stride)
+{
+    if (!g->m.trans_a) {
+        *stride = g->m.k;
+        return a + row * g->m.k + k_from;
+    }
+    *stride = k;
+    for (int i = 0; i < rows; i++)
+        for (int64_t x = 0; x < k; x++) room[i * k + x] = a[(k_from + x) * g->m.m + row + i];
+    return room;
+}
+
+static void panel_rows(const job *g, const float *a, float *c, const float *b, int64_t column, int64_t row, int64_t row_end, int64_t k_from, int64_t k, int64_t c_at)
+{
+    const wa_matmul *m = &g->m;
+    float room_a[8 * WA_BLOCK_K], room_c[8 * WA_PANEL] = {0};
+    const float *residual = m->residual == WA_MATMUL_NONE ? NULL : (const float *)g->a->in[m->residual].data + c_at;
+    for (; row < row_end; row += g->isa->rows) {
+        wa_gemm_tile t = {.b = b, .b_row = WA_PANEL, .k = k, .c = c + row * m->n + column, .c_row = m->n, .add = k_from > 0,
+                          .last = k_from + k == m->k, .alpha = m->alpha, .act = m->act, .residual_row = m->n};
+        t.rows = (int)at_most(g->isa->rows, row_end - row);
+        t.columns = (int)at_most(WA_PANEL, m->n - column);
+        t.a = rows_of_a(g, a, row, t.rows, k_from, k, room_a, &t.a_row);
+        if (t.last) t.addend = addend(g, row, column, t.rows, t.columns, room_c, &t.addend_row);
+        if (residual) t.residual = residual + row * m->n + column;
+        g->isa->tile(&t);
+    }
+}
+
+static void block(void *user, uint32_t index, uint32_t thread)
+{
+    const job *g = user;
+    const wa_matmul *m = &g->m;
+    (void)thread;
+    float room[WA_BLOCK_K * WA_PANEL] __attribute__((aligned(64)));
+    int64_t per_product = g->row_blocks * g->panel_blocks, product = index / per_product, within = index % per_product;
+    int64_t row = within / g->panel_blocks * g->row_block, row_end = at_most(row + g->row_block, m->m);
+    int64_t panel = within % g->panel_blocks * g->panel_block, panel_end = at_most(panel + g->panel_block, ceil_div(m->n, WA_PANEL));
+    int64_t a_at, b_at, c_at = product * m->m * m->n;
+    wa__matmul_place(m, product, &a_at, &b_at);
+    const wa_view *b = &g->a->in[1];
+    const uint8_t *b_data = wa__bytes_at(b, b_at, wa__dtype_size(b->type.dtype));
+    for (int64_t k = 0; k < m->k || (k == 0 && m->k == 0); k += WA_BLOCK_K) {
+        int64_t k_count = at_most(WA_BLOCK_K, m->k - k);
+        for (int64_t p = panel; p < panel_end; p++) {
+            const float *packed = room;
+            if (g->panels) packed = g->panels + (p * m->k + k) * WA_PANEL;
+            else g->isa->pack(b_data, b->type.dtype, m->trans_b, m->n, m->k, p * WA_PANEL, k, k_count, room);
+            panel_rows(g, (const float *)g->a->in[0].data + a_at, (float *)g->a->out[0].data + c_at, packed, p * WA_PANEL, row, row_end, k, k_count, c_at);
+        }
+        if (m->k == 0) break;
+    }
+}
+
+bool wa__matmul_has_fast(const wa_kernel_args *a)
+{
+    if (a->in_count < 2 || a->out_count < 1 || a->in[0].type.dtype != WA_F32 || a->out[0].type.dtype != WA_F32) return false;
+    wa_dtype b = a->in[1].type.dtype;
+    if (b != WA_F32 && b != WA_F16 && b != WA_BF16) return false;
+    if (wa__kernel_has(a, 2) && !wa__dtype_is_float(a->in[2].type.dtype)) return false;
+    return !wa__kernel_has(a, 3) || a->in[3].type.dtype == WA_F32;
+}
+
+wa_status wa__matmul_fast(const wa_kernel_args *a, wa_error *err)
+{
+    job g = {.a = a, .isa = wa__gemm()};
+    WA_TRY(wa__kernel_check(a, err));
+    if (wa__count(&a->out[0].type) == 0) return WA_OK;
+    WA_TRY(wa__matmul_describe(a, &g.m, err));
+    const wa_matmul *m = &g.m;
+    g.panels = a->prepared ? a->prepared[1] : NULL;
+    int64_t tile = g.isa->rows, tiles = ceil_div(m->m, tile), panels = ceil_div(m->n, WA_PANEL);
+    int64_t wanted = (int64_t)wa__pool_threads(a->pool) * TASKS_A_THREAD;
+    g.row_blocks = ceil_div(tiles, g.panels ? ROW_TILES_MAX : ROW_TILES_PACKING);
+    g.row_block = ceil_div(tiles, g.row_blocks) * tile;
+    g.row_blocks = ceil_div(m->m, g.row_block);
+    g.panel_blocks = a->pool ? at_most(panels, ceil_div(wanted, g.row_blocks * m->batch)) : 1;
+    g.panel_block = ceil_div(panels, g.panel_blocks);
+    g.panel_blocks = ceil_div(panels, g.panel_block);
+    int64_t tasks = m->batch * g.row_blocks * g.panel_blocks;
+    if (tasks > UINT32_MAX) return wa__kernel_fail(a, err, WA_LIMIT, "%lld tasks are too many", (long long)tasks);
+    bool small = (double)m->m * (double)m->n * (double)m->k * (double)m->batch < 32768; /* waking threads costs more */
+    wa__pool_run(small ? NULL : a->pool, (uint32_t)tasks, block, &g);
+    return WA_OK;
+}
+
+/* Constant B shared by all products of f32: panels, whatever the processor, so that a plan's sizes
+ * hold on every machine. */
+static bool packs(const wa_kernel_args *a, uint32_t input, wa_matmul *m)
+{
+    bool product = a->op == WA_OP_MatMul || a->op == WA_OP_Gemm || a->op == WA_OP_FusedMatMul;
+    if (!product || input != 1 || !wa__matmul_has_fast(a) || wa__matmul_describe(a, m, NULL) != WA_OK) return false;
+    for (uint32_t i = 0; i < m->batch_rank; i++)
+        if (m->b_stride[i] != 0) return false;
+    return m->n >= WA_PANEL / 2 && m->k > 0;
+}
+
+size_t wa__kernel_prepare_bytes(const wa_kernel_args *a, uint32_t input)
+{
+    wa_matmul m;
+    return packs(a, input, &m) ? (size_t)ceil_div(m.n, WA_PANEL) * WA_PANEL * (size_t)m.k * sizeof(float) : 0;
+}
+
+void wa__kernel_prepare(const wa_kernel_args *a, uint32_t input, void *dst)
+{
+    wa_matmul m;
+    if (!packs(a, input, &m)) return;
+    const wa_view *b = &a->in[1];
+    for (int64_t j = 0; j < m.n; j += WA_PANEL) wa__gemm()->pack(b->data, b->type.dtype, m.trans_b, m.n, m.k, j, 0, m.k, (float *)dst + j * m.k);
+}
