@@ -1,5 +1,7 @@
-# Kernel benchmark, built by name only: ninja bench_cpu_kernels
+# Benchmarks of the CPU target, built by name only: ninja bench_cpu_kernels bench_cpu_model
 if(NOT WA_FUZZ)
-  add_executable(bench_cpu_kernels EXCLUDE_FROM_ALL bench/bench_cpu_kernels.c)
-  target_link_libraries(bench_cpu_kernels PRIVATE wa_static)
+  foreach(name bench_cpu_kernels bench_cpu_model)
+    add_executable(${name} EXCLUDE_FROM_ALL bench/${name}.c)
+    target_link_libraries(${name} PRIVATE wa_static)
+  endforeach()
 endif()
