@@ -1,5 +1,5 @@
-/* An encoder's ONNX file on the CPU runner: latency, time by operator, and the first output's bytes.
- * usage: bench_cpu_model MODEL.onnx BATCH TOKENS THREADS [OUT] */
+/* An encoder's ONNX file on the CPU runner: latency and time by operator.
+ * usage: bench_cpu_model MODEL.onnx BATCH TOKENS THREADS [OUT N]: writes output N */
 #include "base/os.h"
 #include "cpu/cpu.h"
 #include "import/import.h"
@@ -80,7 +80,8 @@ int main(int argc, char **argv)
         }
     printf("%u runs: best %.2f ms, median %.2f ms\n", runs, times[0], times[runs / 2]);
     profile(p, &st);
-    if (argc > 5) TRY(wa__os_write_file(argv[5], out[0].data, (size_t)wa__bytes(&out[0].type), 0644, &err));
+    uint32_t n = argc > 6 ? (uint32_t)strtoul(argv[6], NULL, 10) : 0;
+    if (argc > 5 && n < out_count) TRY(wa__os_write_file(argv[5], out[n].data, (size_t)wa__bytes(&out[n].type), 0644, &err));
     for (uint32_t i = 0; i < in_count; i++) free(in[i].data);
     for (uint32_t i = 0; i < out_count; i++) free(out[i].data);
     r->ops->free(r);

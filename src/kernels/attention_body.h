@@ -1,4 +1,4 @@
-/* Body of attention_cpu.c and attention_avx2.c. See attention.h. */
+/* Body of attention_any.c and attention_avx2.c. See attention.h. */
 #include "kernels/attention.h"
 #include "kernels/vec.h"
 

@@ -1,4 +1,4 @@
-/* Body of gemm_cpu.c and gemm_avx2.c. See gemm.h. */
+/* Body of gemm_any.c and gemm_avx2.c. See gemm.h. */
 #include "kernels/gemm.h"
 #include "kernels/vec.h"
 

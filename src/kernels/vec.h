@@ -1,5 +1,5 @@
 /* Eight floats at a time, by the compiler's vector extensions, so that one text serves every
- * processor: a kernel's body (<group>_body.h) is compiled once plainly in <group>_cpu.c and once
+ * processor: a kernel's body (<group>_body.h) is compiled once plainly in <group>_any.c and once
  * with AVX2 and FMA in <group>_avx2.c, its functions named by WA_ISA.
  * Errors against exact: exp 2 ulp; erf, tanh, sigmoid 3e-7 absolute. */
 #ifndef WA_VEC_H

@@ -1,0 +1,2 @@
+/* Elementwise steps for any processor. */
+#include "kernels/elementwise_body.h"

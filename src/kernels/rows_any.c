@@ -1,0 +1,2 @@
+/* Row kernels for any processor. */
+#include "kernels/rows_body.h"
