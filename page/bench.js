@@ -44,7 +44,7 @@ async function smallRuns(device, runs, job) {
   };
   const ours = await series(true, runs), plain = await series(false, Math.min(runs, 20));
   for (const buffer of [a, b, r]) buffer.destroy();
-  return { ours_ms: median(ours), ours_p90_ms: p90(ours), plain_ms: median(plain), plain_p90_ms: p90(plain) };
+  return { ours_ms: median(ours), ours_p90_ms: p90(ours), plain_ms: median(plain), plain_p90_ms: p90(plain), ours_min_ms: ours[0], plain_min_ms: plain[0] };
 }
 
 async function upload(device, { path, bytes }, job) {

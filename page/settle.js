@@ -4,20 +4,32 @@
 // and then ever longer between turns (a tenth of what it has waited), so that it takes no core.
 const sleep = ms => new Promise(r => setTimeout(r, ms));
 
-export async function settle(device, promise, predictedMs, cancelled) {
-  let done = false;
-  const mark = () => { done = true; };
-  promise.then(mark, mark);
-  if (predictedMs > 6) await sleep(predictedMs * 0.8);
+async function kick(device, state) {
   const start = performance.now();
-  while (!done) {
-    if (cancelled()) return false;
+  while (!state.done && !state.stop) {
     device.queue.submit([]);
     device.pushErrorScope('validation');
     await device.popErrorScope();
     const waited = performance.now() - start;
-    if (!done && waited > 6) await sleep(Math.min(waited * 0.1, 20));
+    if (!state.done && waited > 6) await sleep(Math.min(waited * 0.1, 20));
   }
-  await promise;
-  return true;
+}
+
+// True once promise holds; false when cancelled() said so first. Rejects as promise does.
+export async function settle(device, promise, predictedMs, cancelled) {
+  const state = { done: false, stop: false };
+  const ended = promise.then(() => { state.done = true; return true; }, e => { state.done = true; throw e; });
+  ended.catch(() => {});
+  if (predictedMs > 6) await Promise.race([ended, sleep(predictedMs * 0.8)]);
+  if (cancelled()) return false;
+  kick(device, state).catch(() => {});
+  try {
+    // The promise itself ends the wait, not the kick that happens to be under way.
+    for (;;) {
+      if (await Promise.race([ended, sleep(50)])) return true;
+      if (cancelled()) return false;
+    }
+  } finally {
+    state.stop = true;
+  }
 }

@@ -63,8 +63,8 @@ wa_status wa__bridge_ping(wa_runner *r, uint32_t timeout_ms, wa_error *err) WA_M
 
 /* A small run: 10 dispatches and a 4 KiB readback; medians of `runs`. */
 typedef struct wa_bridge_bench {
-    double ours_ms, ours_p90_ms;   /* completion learnt as our runtime does */
-    double plain_ms, plain_p90_ms; /* plain mapAsync */
+    double ours_ms, ours_p90_ms, ours_min_ms;    /* completion learnt as our runtime does */
+    double plain_ms, plain_p90_ms, plain_min_ms; /* plain mapAsync */
     double trip_ms;                /* host to worker and back, without the GPU */
     double upload_gbps;            /* weights path: HTTP to GPU buffer, 64 MiB */
     uint32_t runs;

@@ -47,7 +47,8 @@ wa_status wa__bridge_bench(wa_runner *r, uint32_t runs, wa_bridge_bench *out, wa
     if (!meta) return wa__no_memory(err, "a benchmark's message");
     WA_TRY(wa__session_call(s, WA_FRAME_BENCH, WA_FRAME_BENCHED, meta, NULL, 0, &c, err));
     struct { const char *key; double *to; } fields[] = {{"ours_ms", &b.ours_ms}, {"ours_p90_ms", &b.ours_p90_ms}, {"plain_ms", &b.plain_ms},
-                                                        {"plain_p90_ms", &b.plain_p90_ms}, {"upload_gbps", &b.upload_gbps}};
+                                                        {"plain_p90_ms", &b.plain_p90_ms},
+                                                        {"ours_min_ms", &b.ours_min_ms}, {"plain_min_ms", &b.plain_min_ms}, {"upload_gbps", &b.upload_gbps}};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         const json_t *v = json_object_get(s->reply, fields[i].key);
         if (!json_is_number(v)) return wa__fail(err, WA_PROTOCOL, "the page's benchmark lacks %s", fields[i].key);

@@ -3,7 +3,6 @@
 #include "bridge/bridge_int.h"
 #include "base/limits.h"
 
-enum { KERNEL_TRANSFORM = 10 }; /* the kernel that transforms weights at upload */
 
 typedef struct manifest {
     const wa_plan *p;
@@ -86,7 +85,7 @@ static int transform_pipeline(manifest *m, const wa_plan_weight *w)
     for (uint32_t i = 0; i < m->transform_count; i++)
         if (m->transform_keys[i] == key) return (int)i;
     if (m->transform_count == sizeof m->transform_keys / sizeof *m->transform_keys) return -1;
-    wa_wgsl_spec spec = {.kernel = KERNEL_TRANSFORM, .spec = {w->transform, w->dtype}};
+    wa_wgsl_spec spec = {.kernel = WA_WGSL_TRANSFORM, .spec = {w->transform, w->dtype}};
     json_t *o = pipeline(m, &spec, true, "transform");
     if (!o) return -1;
     push(m, m->transform_pipelines, o);
@@ -197,14 +196,15 @@ static uint32_t find_buffer(const wa_plan *p, uint32_t kind, uint32_t after)
     return WA_NONE;
 }
 
-/* Timestamps of a run use the plan's two QUERY buffers (resolve, then read back), 16 bytes each. */
+/* Timestamps of a run use the plan's QUERY buffer and the READBACK buffer "timestamps" behind it. */
 static void queries(manifest *m, bool timestamps)
 {
-    uint32_t resolve = find_buffer(m->p, WA_BUFFER_KIND_QUERY, 0);
-    uint32_t readback = resolve == WA_NONE ? WA_NONE : find_buffer(m->p, WA_BUFFER_KIND_QUERY, resolve + 1);
-    if (resolve != WA_NONE) set(m, json_array_get(json_object_get(m->root, "buffers"), resolve), "usage", json_integer(0x0200 | 0x0004)); /* QUERY_RESOLVE | COPY_SRC */
-    if (readback == WA_NONE) return;
-    set(m, json_array_get(json_object_get(m->root, "buffers"), readback), "usage", json_integer(0x0001 | 0x0008)); /* MAP_READ | COPY_DST */
+    uint32_t resolve = find_buffer(m->p, WA_BUFFER_KIND_QUERY, 0), readback = resolve + 1;
+    if (resolve == WA_NONE) return;
+    set(m, json_array_get(json_object_get(m->root, "buffers"), resolve), "usage", json_integer(0x0200 | 0x0004)); /* QUERY_RESOLVE | COPY_SRC */
+    if (readback >= m->p->buffer_count || m->p->buffers[readback].kind != WA_BUFFER_KIND_READBACK ||
+        strcmp(wa__plan_text(m->p, m->p->buffers[readback].label), "timestamps") != 0)
+        return;
     if (timestamps && m->p->buffers[resolve].size >= 16 && m->p->buffers[readback].size >= 16)
         set(m, m->root, "query", json_pack("{s:i, s:i, s:i}", "count", 2, "resolve", (int)resolve, "readback", (int)readback));
 }
