@@ -48,10 +48,10 @@ static void copy_generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit 
     wa__wgsl_storage(e, 1, "o", "u32", true);
     wa__wgsl_params(e, 2, 6);
     put(e, "@compute @workgroup_size(64)\nfn main(@builtin(global_invocation_id) g: vec3u, @builtin(num_workgroups) nw: vec3u) {\n"
-           "  let i = g.y * (nw.x * 64u) + g.x;\n  if (i >= p.a[0].x) { return; }\n  var r = i; var from = p.a[0].y; var to = p.a[0].z;\n");
+           "  let i = g.y * (nw.x * 64u) + g.x;\n  if (i >= p.a[0].x) { return; }\n  var r = i; var src = p.a[0].y; var dst = p.a[0].z;\n");
     for (unsigned k = 6; k-- > 0;)
-        put(e, "  { let n = r %% p.a[%u][%u]; r /= p.a[%u][%u]; from += n * p.a[%u][%u]; to += n * p.a[%u][%u]; }\n", at[k].dim, at[k].dc, at[k].dim,
+        put(e, "  { let n = r %% p.a[%u][%u]; r /= p.a[%u][%u]; src += n * p.a[%u][%u]; dst += n * p.a[%u][%u]; }\n", at[k].dim, at[k].dc, at[k].dim,
             at[k].dc, at[k].is, at[k].ic, at[k].os, at[k].oc);
-    put(e, "  o[to] = x[from];\n}\n");
+    put(e, "  o[dst] = x[src];\n}\n");
 }
 const wa_wgsl_row wa__wgsl_copy = {"copy", copy_check, copy_generate};

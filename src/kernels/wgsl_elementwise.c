@@ -26,7 +26,7 @@ static const form forms[] = {
     {WA_OP_And, 2, NULL, "A & B"}, {WA_OP_Or, 2, NULL, "A | B"}, {WA_OP_Xor, 2, NULL, "A ^ B"}, {WA_OP_Not, 1, NULL, "1u - A"},
     {WA_OP_Abs, 1, "abs(A)", "abs(A)"}, {WA_OP_Neg, 1, "-A", "-A"}, {WA_OP_Sign, 1, "sign(A)", NULL}, {WA_OP_Exp, 1, "exp(A)", NULL},
     {WA_OP_Log, 1, "log(A)", NULL}, {WA_OP_Sqrt, 1, "sqrt(A)", NULL}, {WA_OP_Reciprocal, 1, "1.0 / A", NULL}, {WA_OP_Erf, 1, "erf_(A)", NULL},
-    {WA_OP_Sin, 1, "sin(A)", NULL}, {WA_OP_Cos, 1, "cos(A)", NULL}, {WA_OP_Tan, 1, "tan(A)", NULL},
+    {WA_OP_Sin, 1, "sin_(A)", NULL}, {WA_OP_Cos, 1, "cos_(A)", NULL}, {WA_OP_Tan, 1, "sin_(A) / cos_(A)", NULL},
     {WA_OP_Tanh, 1, "1.0 - 2.0 * logistic(-2.0 * A)", NULL}, {WA_OP_Sigmoid, 1, "logistic(A)", NULL}, {WA_OP_Relu, 1, "max(A, 0.0)", NULL},
     {WA_OP_LeakyRelu, 2, "select(A, A * B, A < 0.0)", NULL}, {WA_OP_Elu, 2, "select(A, B * (exp(min(A, 0.0)) - 1.0), A < 0.0)", NULL},
     {WA_OP_Softplus, 1, "max(A, 0.0) + log(1.0 + exp(-abs(A)))", NULL}, {WA_OP_Softsign, 1, "A / (1.0 + abs(A))", NULL},
@@ -154,12 +154,13 @@ static void step(const chain *c, uint32_t i, wa_wgsl_emit *e)
 
 static void helpers(const chain *c, wa_wgsl_emit *e)
 {
-    bool erf = false, logistic = false, power = false;
+    bool erf = false, logistic = false, power = false, circle = false;
     for (uint32_t i = 0; i < c->steps; i++) {
         uint32_t op = c->step[i * STEP];
         erf |= op == WA_OP_Erf || op == WA_OP_Gelu;
         logistic |= op == WA_OP_Tanh || op == WA_OP_Sigmoid || op == WA_OP_Gelu;
         power |= op == WA_OP_Pow;
+        circle |= op == WA_OP_Sin || op == WA_OP_Cos || op == WA_OP_Tan;
     }
     if (erf) wa__wgsl_erf(e, "f32");
     if (logistic) put(e, "fn logistic(x: f32) -> f32 { return 1.0 / (1.0 + exp(clamp(-x, -88.0, 88.0))); }\n");
@@ -169,6 +170,15 @@ static void helpers(const chain *c, wa_wgsl_emit *e)
     if (power) /* a negative base is fine for whole exponents */
         put(e, "fn pow_(x: f32, y: f32) -> f32 {\n  let v = pow(abs(x), y); let odd = abs(y) - 2.0 * floor(abs(y) * 0.5) == 1.0;\n"
                "  return select(v, -v, x < 0.0 && odd);\n}\n");
+    if (circle) /* WGSL's own may err by 2^-11; these by 1e-7 after reduction by multiples of pi in three parts */
+        put(e, "fn reduce_(x: f32, k: f32) -> f32 { return ((x - k * 3.140625) - k * 9.67502593994140625e-4) - k * 1.5099580e-7; }\n"
+               "fn odd_(k: f32) -> bool { return abs(k) - 2.0 * floor(abs(k) * 0.5) == 1.0; }\n"
+               "fn sin_(x: f32) -> f32 {\n  let k = round(x * 0.31830989); let r = reduce_(x, k); let q = r * r;\n"
+               "  let y = r + r * q * (-0.16666667 + q * (0.0083333310 + q * (-0.00019840874 + q * (2.7525562e-06 - q * 2.3889859e-08))));\n"
+               "  return select(y, -y, odd_(k));\n}\n"
+               "fn cos_(x: f32) -> f32 {\n  let k = round(x * 0.31830989); let r = reduce_(x, k); let q = r * r;\n"
+               "  let y = 1.0 + q * (-0.5 + q * (0.041666638 + q * (-0.0013888378 + q * (2.4760495e-05 - q * 2.6051615e-07))));\n"
+               "  return select(y, -y, odd_(k));\n}\n");
     if (c->imms) put(e, "fn imm(bits: u32) -> u32 { return bits | (p.a[0].y & 0u); }\n"); /* no constant NaN or infinity in the text */
 }
 

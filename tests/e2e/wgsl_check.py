@@ -2,11 +2,11 @@
 """Runs every WGSL kernel in a real browser against the CPU references.
 
 usage: tests/e2e/wgsl_check.py build/test_wgsl [browser]
-WA_WGSL_ONLY=text runs only the cases whose name holds it; WA_WGSL_EVERY=n every n-th. Exits 77 where there is no browser or adapter.
+WA_WGSL_ONLY=pattern runs only the cases whose name matches; WA_WGSL_EVERY=n every n-th. Exits 77 where there is no browser or adapter.
 test_wgsl writes plans, inputs and expected outputs as JSON; wgsl_check.html runs them. Only Python's
 own library is used. $CHROME and $GPU_FLAGS override browser and flags.
 """
-import http.server, json, os, shlex, shutil, signal, subprocess, sys, tempfile, threading
+import http.server, json, os, re, shlex, shutil, signal, subprocess, sys, tempfile, threading
 
 here = os.path.dirname(os.path.abspath(__file__))
 browser = (sys.argv[2:] or [os.environ.get("CHROME") or shutil.which("chromium") or shutil.which("google-chrome") or ""])[0]
@@ -47,7 +47,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
     cases = os.path.join(folder, "cases.json")
     subprocess.run([sys.argv[1]], env={**os.environ, "WA_WGSL_DUMP": cases}, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    listed = [c for c in json.load(open(cases)) if os.environ.get("WA_WGSL_ONLY", "") in c["name"]]
+    listed = [c for c in json.load(open(cases)) if re.search(os.environ.get("WA_WGSL_ONLY", ""), c["name"])]
     json.dump(listed[::int(os.environ.get("WA_WGSL_EVERY", "1"))], open(cases, "w"))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

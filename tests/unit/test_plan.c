@@ -161,12 +161,24 @@ static void round_trip(void **state)
     wa__buf_done(&b);
 }
 
-/* Every byte changed in turn, the checksum made right again: refused or harmless, never a crash. */
-static void hostile_bytes(void **state)
+/* Whatever loads must print and generate its shaders. */
+static void use(const wa_plan *p, wa_buf *text)
 {
-    (void)state;
     wa_error err = {0};
-    wa_plan *p = small_plan(WA_TARGET_CPU), *q;
+    wa__buf_clear(text);
+    assert_ok(wa__plan_print(p, text, &err), err);
+    for (uint32_t i = 0; i < p->pipeline_count; i++) {
+        wa__buf_clear(text);
+        assert_ok(wa__wgsl_generate(&p->pipelines[i].spec, p->code, text, &err), err);
+    }
+}
+
+/* Every byte changed in turn, the checksum made right again: refused or harmless, never a crash. */
+static void hostile_plan(wa_target target)
+{
+    static const uint8_t edits[] = {0x01, 0x80, 0xff};
+    wa_error err = {0};
+    wa_plan *p = small_plan(target), *q;
     wa_buf a, text;
     wa__buf_init(&a, 1 << 22);
     wa__buf_init(&text, 1 << 26);
@@ -176,27 +188,42 @@ static void hostile_bytes(void **state)
     a.ptr[20] ^= 1;
     assert_int_equal(wa__plan_load(a.ptr, a.len, "flipped", &q, &err), WA_VERIFY);
     a.ptr[20] ^= 1;
-    for (size_t i = 0; i < a.len - 32; i++) {
-        static const uint8_t edits[] = {0x01, 0x80, 0xff};
-        for (unsigned e = 0; e < sizeof edits; e++) {
-            a.ptr[i] = (char)(a.ptr[i] ^ edits[e]);
-            assert_ok(wa__sha256(a.ptr, a.len - 32, (uint8_t *)a.ptr + a.len - 32, &err), err);
-            q = NULL;
-            if (wa__plan_load(a.ptr, a.len, "edited", &q, &err) == WA_OK) {
-                wa__buf_clear(&text);
-                assert_ok(wa__plan_print(q, &text, &err), err);
-                wa__plan_free(q);
-            } else {
-                refused++;
-            }
-            a.ptr[i] = (char)(a.ptr[i] ^ edits[e]);
-        }
+    for (size_t i = 0; i < (a.len - 32) * sizeof edits; i++) {
+        char *at = a.ptr + i / sizeof edits, was = *at;
+        *at = (char)(was ^ edits[i % sizeof edits]);
+        assert_ok(wa__sha256(a.ptr, a.len - 32, (uint8_t *)a.ptr + a.len - 32, &err), err);
+        q = NULL;
+        if (wa__plan_load(a.ptr, a.len, "edited", &q, &err) == WA_OK) use(q, &text);
+        else refused++;
+        wa__plan_free(q);
+        *at = was;
     }
     assert_true(refused > a.len); /* most edits break a rule */
     for (size_t n = 0; n < a.len; n += 7) assert_int_not_equal(wa__plan_load(a.ptr, n, "cut", &q, &err), WA_OK);
     wa__plan_free(p);
     wa__buf_done(&a);
     wa__buf_done(&text);
+}
+static void hostile_bytes(void **state)
+{
+    (void)state;
+    hostile_plan(WA_TARGET_CPU);
+    hostile_plan(WA_TARGET_WEBGPU);
+}
+
+/* A dispatch that would read and write one buffer is refused by name. */
+static void aliasing_refused(void **state)
+{
+    (void)state;
+    wa_error err = {0};
+    wa_plan *p = small_plan(WA_TARGET_WEBGPU);
+    assert_ok(wa__plan_verify(p, &err), err);
+    for (uint32_t i = 0; i < p->bind_count; i++)
+        if (p->binds[i].write) p->binds[i].buffer = p->binds[0].buffer;
+    assert_int_equal(wa__plan_verify(p, &err), WA_VERIFY);
+    assert_non_null(strstr(err.message, "MatMul product"));
+    assert_non_null(strstr(err.message, "reads and writes buffer"));
+    wa__plan_free(p);
 }
 
 static void keys_differ(void **state)
@@ -241,7 +268,7 @@ static void memory_reuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cpu_golden), cmocka_unit_test(gpu_golden), cmocka_unit_test(round_trip), cmocka_unit_test(hostile_bytes),
+        cmocka_unit_test(cpu_golden), cmocka_unit_test(gpu_golden), cmocka_unit_test(round_trip), cmocka_unit_test(hostile_bytes), cmocka_unit_test(aliasing_refused),
         cmocka_unit_test(keys_differ), cmocka_unit_test(memory_reuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
