@@ -44,6 +44,7 @@ wa_status wa__attention_fast(const wa_kernel_args *a, wa_error *err)
 {
     job g = {.a = a};
     WA_TRY(wa__kernel_check(a, err));
+    if (!wa__kernel_aligned(a, UINT32_MAX)) return wa__kernel_ref(a->op)(a, err);
     if (wa__count(&a->out[0].type) == 0) return WA_OK;
     WA_TRY(wa__attention_describe(a, &g.t, err));
     g.tiles = (g.t.queries + WA_ATTENTION_QUERIES - 1) / WA_ATTENTION_QUERIES;

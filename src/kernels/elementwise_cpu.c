@@ -100,6 +100,7 @@ wa_status wa__ew_fast(const wa_kernel_args *a, wa_error *err)
 {
     job g = {.a = a, .step = wa__ew_step_cpu, .count = wa__count(&a->out[0].type)};
     WA_TRY(wa__kernel_check(a, err));
+    if (!wa__kernel_aligned(a, UINT32_MAX)) return wa__kernel_ref(a->op)(a, err);
     if (g.count == 0) return WA_OK;
     WA_TRY(wa__ew_chain(a, &g.chain, err));
     for (uint32_t i = 0; i < a->in_count; i++) {

@@ -42,6 +42,15 @@ wa_status wa__kernel_check(const wa_kernel_args *a, wa_error *err)
     return WA_OK;
 }
 
+bool wa__kernel_aligned(const wa_kernel_args *a, uint32_t except)
+{
+    for (uint32_t i = 0; i < a->in_count + a->out_count; i++) {
+        const wa_view *v = i < a->in_count ? &a->in[i] : &a->out[i - a->in_count];
+        if (i != except && v->type.dtype == WA_F32 && (uintptr_t)v->data % sizeof(float) != 0) return false;
+    }
+    return true;
+}
+
 wa_status wa__kernel_want(const wa_kernel_args *a, uint32_t o, const wa_tensor_type *t, wa_error *err)
 {
     char want[128], have[128];

@@ -20,6 +20,9 @@ wa_status wa__kernel_fail(const wa_kernel_args *a, wa_error *err, wa_status s, c
 /* Input and output counts as the operator table has them, types with a legal rank and size, and
  * memory for every tensor that is not empty. Kernels may index freely after it. */
 wa_status wa__kernel_check(const wa_kernel_args *a, wa_error *err) WA_MUST_CHECK;
+/* Whether every tensor of 32-bit floats but input `except` lies at a multiple of 4. Plans promise it;
+ * where it does not hold, fast kernels leave the call to the reference. */
+bool wa__kernel_aligned(const wa_kernel_args *a, uint32_t except);
 static inline bool wa__kernel_has(const wa_kernel_args *a, uint32_t input)
 {
     return input < a->in_count && a->in[input].type.dtype != WA_DTYPE_NONE;

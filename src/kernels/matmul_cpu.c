@@ -105,6 +105,7 @@ wa_status wa__matmul_fast(const wa_kernel_args *a, wa_error *err)
 {
     job g = {.a = a, .isa = wa__gemm()};
     WA_TRY(wa__kernel_check(a, err));
+    if (!wa__kernel_aligned(a, 1)) return wa__kernel_ref(a->op)(a, err);
     if (wa__count(&a->out[0].type) == 0) return WA_OK;
     WA_TRY(wa__matmul_describe(a, &g.m, err));
     const wa_matmul *m = &g.m;

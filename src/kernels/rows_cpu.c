@@ -121,6 +121,7 @@ wa_status wa__rows_fast(const wa_kernel_args *a, wa_error *err)
     job g = {.a = a, .isa = &wa__rows_cpu, .bad_row = -1};
     wa_rows r;
     WA_TRY(wa__kernel_check(a, err));
+    if (!wa__kernel_aligned(a, UINT32_MAX)) return wa__kernel_ref(a->op)(a, err);
     if (wa__count(&a->out[0].type) == 0) return WA_OK;
     WA_TRY(describe(a, &r, err));
 #if defined(__x86_64__)

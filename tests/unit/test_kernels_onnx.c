@@ -30,6 +30,7 @@ static wa_str text(cursor *c)
     c->p += n;
     return s;
 }
+static size_t shift; /* of inputs: 1 gives odd addresses, as weights in mapped files may have */
 static wa_view tensor(cursor *c, wa_arena *arena)
 {
     wa_view v = {{(wa_dtype)u32(c), u32(c), {0}}, NULL};
@@ -37,8 +38,7 @@ static wa_view tensor(cursor *c, wa_arena *arena)
     assert_true(v.type.rank <= WA_RANK_MAX);
     take(c, v.type.dims, v.type.rank * 8);
     size_t n = (size_t)wa__bytes(&v.type);
-    /* odd addresses, as weights in mapped files have */
-    v.data = (uint8_t *)wa__arena_alloc(arena, n + 1, 1) + (wa__dtype_size(v.type.dtype) > 1 ? 1 : 0);
+    v.data = (uint8_t *)wa__arena_alloc(arena, n + 1, 1) + shift;
     take(c, v.data, n);
     return v;
 }
@@ -105,9 +105,8 @@ static bool run(const char *form, wa_kernel_fn fn, wa_kernel_args *a, wa_str nam
     return true;
 }
 
-static void replay(void **state)
+static void replay_all(void)
 {
-    (void)state;
     wa_buf file;
     wa_error err = {0};
     wa__buf_init(&file, 1 << 20);
@@ -145,6 +144,12 @@ static void replay(void **state)
     print_message("%u cases, %u of them also by a fast kernel\n", count, fast_count);
     assert_true(c.p == c.end);
     assert_int_equal(failed, 0);
+}
+
+static void replay(void **state)
+{
+    (void)state;
+    for (shift = 0; shift < 2; shift++) replay_all();
 }
 
 /* Every operator of the table but Constant (importers make values of it) has a reference. */
