@@ -92,7 +92,7 @@ def base_c():
           "            strcmp(t->domain, domain) == 0)", "            return (wa_op)i;", "    }", "    return WA_OP_NONE;", "}", ""]
     for fn, col in [("name", 0), ("text", 3)]:
         o += [f"const char *wa__status_{fn}(wa_status s)", "{", "    switch (s) {"]
-        o += [f"    case WA_{c[0]}: return {q(c[col])};" for c in status["codes"]]
+        o += [f"    case WA_{c[0]}: return {q(c[col].lower() if col == 0 else c[col])};" for c in status["codes"]]
         o += ['    default: return "unknown status";', "    }", "}", ""]
     o += ["int wa__status_exit(wa_status s)", "{", "    switch (s) {"]
     o += [f"    case WA_{c[0]}: return {c[2]};" for c in status["codes"]] + ["    default: return 70;", "    }", "}", ""]

@@ -165,7 +165,7 @@ WA_API wa_status wa_bridge_capabilities(wa_bridge *b, char **json, wa_error *err
 /* As wa_accelerate, in this browser. */
 WA_API wa_status wa_bridge_request_inference(wa_bridge *b, const wa_accelerate_options *o, wa_result **out, wa_error *err) WA_MUST_CHECK;
 /* The small-run benchmark of docs/SPEED.md: JSON of medians; wa_string_free it. */
-WA_API wa_status wa_bridge_bench(wa_bridge *b, char **json, wa_error *err) WA_MUST_CHECK;
+WA_API wa_status wa_bridge_benchmark(wa_bridge *b, char **json, wa_error *err) WA_MUST_CHECK;
 
 /* --- models and plans ------------------------------------------------------------------------------ */
 /* Operators, shapes, parameters, type detected and why, memory per precision. wa_string_free it. */

@@ -125,24 +125,24 @@ wa_op wa__op_find(const char *name, uint32_t length, const char *domain)
 const char *wa__status_name(wa_status s)
 {
     switch (s) {
-    case WA_OK: return "OK";
-    case WA_INVALID_ARGUMENT: return "INVALID_ARGUMENT";
-    case WA_NOT_FOUND: return "NOT_FOUND";
-    case WA_IO: return "IO";
-    case WA_CORRUPT: return "CORRUPT";
-    case WA_VERIFY: return "VERIFY";
-    case WA_UNSUPPORTED: return "UNSUPPORTED";
-    case WA_LIMIT: return "LIMIT";
-    case WA_NO_MEMORY: return "NO_MEMORY";
-    case WA_TIMEOUT: return "TIMEOUT";
-    case WA_CANCELLED: return "CANCELLED";
-    case WA_BROWSER: return "BROWSER";
-    case WA_ADAPTER: return "ADAPTER";
-    case WA_DEVICE_LOST: return "DEVICE_LOST";
-    case WA_PROTOCOL: return "PROTOCOL";
-    case WA_BUSY: return "BUSY";
-    case WA_OFFLINE: return "OFFLINE";
-    case WA_INTERNAL: return "INTERNAL";
+    case WA_OK: return "ok";
+    case WA_INVALID_ARGUMENT: return "invalid_argument";
+    case WA_NOT_FOUND: return "not_found";
+    case WA_IO: return "io";
+    case WA_CORRUPT: return "corrupt";
+    case WA_VERIFY: return "verify";
+    case WA_UNSUPPORTED: return "unsupported";
+    case WA_LIMIT: return "limit";
+    case WA_NO_MEMORY: return "no_memory";
+    case WA_TIMEOUT: return "timeout";
+    case WA_CANCELLED: return "cancelled";
+    case WA_BROWSER: return "browser";
+    case WA_ADAPTER: return "adapter";
+    case WA_DEVICE_LOST: return "device_lost";
+    case WA_PROTOCOL: return "protocol";
+    case WA_BUSY: return "busy";
+    case WA_OFFLINE: return "offline";
+    case WA_INTERNAL: return "internal";
     default: return "unknown status";
     }
 }

@@ -37,5 +37,7 @@ wa_status wa__import(const wa_model_files *m, wa_graph **out, wa_error *err) WA_
 /* The two importers, for tests. `m` lets ONNX find external data files. */
 wa_status wa__import_onnx(const wa_model_files *m, const wa_model_file *file, wa_graph **out, wa_error *err) WA_MUST_CHECK;
 wa_status wa__import_hf(const wa_model_files *m, wa_graph **out, wa_error *err) WA_MUST_CHECK;
+/* One TensorProto on its own; *data is a copy of its elements (wa__free). */
+wa_status wa__import_tensor(const void *bytes, size_t n, const char *name, wa_tensor_type *type, void **data, wa_error *err) WA_MUST_CHECK;
 
 #endif

@@ -75,6 +75,8 @@ void wa__results_rows_done(wa_results_rows *rows);
  * holds the database longer than wait_ms, WA_NOT_FOUND without libduckdb. */
 wa_status wa__results_query(const char *db, const wa_results_filter *f, const wa_results_options *o,
                             wa_results_rows *out, wa_merge_report *report, wa_error *err) WA_MUST_CHECK;
+/* Whether libduckdb.so can be opened (NULL: where it is looked for). */
+bool wa__results_available(const char *library);
 /* A JSON array of objects with the schema's JSON keys. */
 wa_status wa__results_rows_json(const wa_results_rows *rows, wa_buf *out, wa_error *err) WA_MUST_CHECK;
 

@@ -61,3 +61,9 @@ wa_status wa__duckdb_load(const char *library, wa_duckdb *out, wa_error *err)
                     "libduckdb.so was not found beside the command, in " WA_DEPS_DIR "/lib or in the system; "
                     "run make deps, or set WEBACCEL_DUCKDB to its path");
 }
+
+bool wa__results_available(const char *library)
+{
+    wa_duckdb db;
+    return wa__duckdb_load(library, &db, NULL) == WA_OK;
+}

@@ -1,0 +1,67 @@
+/* The command's own framework: one table of commands gives parsing, --help, the man page and shell
+ * completion. Only the public API is used. */
+#ifndef CLI_H
+#define CLI_H
+#include "webaccel/webaccel.h"
+#include <stdio.h>
+
+enum { CLI_EXIT_USAGE = 2, CLI_OPTIONS_MAX = 40, CLI_VALUES_MAX = 64 };
+
+typedef struct cli_option {
+    const char *name; /* long, without dashes; NULL ends the table */
+    const char *arg;  /* its argument's name, NULL for a switch */
+    const char *help;
+    char letter;      /* short form, 0 for none */
+    const char *words; /* completion: space-separated values, NULL for none */
+} cli_option;
+
+typedef struct cli_args {
+    const struct cli_command *command;
+    const char *values[CLI_OPTIONS_MAX]; /* by option index: last value, "" for a set switch, NULL */
+    struct { uint32_t option; const char *value; } all[CLI_VALUES_MAX]; /* in order, repeated ones too */
+    uint32_t all_count;
+    char **words; /* positional */
+    int word_count;
+} cli_args;
+
+typedef struct cli_command {
+    const char *name, *synopsis, *summary, *text, *examples;
+    const cli_option *options; /* without the global ones */
+    int words_min, words_max;  /* positional; -1: any */
+    int (*run)(const cli_args *a);
+} cli_command;
+
+extern const cli_command *const cli_commands[]; /* NULL-terminated */
+extern const cli_option cli_global_options[];
+
+/* Value of an option, from the flag, the environment (WEBACCEL_<NAME>) or the config file; NULL when
+ * not given. */
+const char *cli_get(const cli_args *a, const char *name);
+bool cli_has(const cli_args *a, const char *name);
+/* Whether the i-th option given (a->all) is the one named. */
+bool cli_is(const cli_args *a, uint32_t i, const char *name);
+/* As number in [min,max]; false after a message. Untouched when the option is absent. */
+bool cli_number(const cli_args *a, const char *name, uint32_t min, uint32_t max, uint32_t *out);
+
+int cli_parse(const cli_command *c, int argc, char **argv, cli_args *out); /* 0, or an exit code + 1 */
+void cli_print_help(const cli_command *c, FILE *out);
+void cli_print_usage(FILE *out);
+void cli_print_man(FILE *out);
+int cli_print_completion(const char *shell, FILE *out);
+const char *cli_config(const char *key); /* from the config file, NULL when absent */
+void cli_config_free(void);
+
+/* Makes the accelerator by the global options; on failure prints and returns NULL with *code set. */
+wa_accelerator *cli_accelerator(const cli_args *a, int *code);
+/* Prints "webaccel: message" (as JSON with --json) and returns the exit code. */
+int cli_fail(const cli_args *a, wa_status s, const wa_error *err);
+
+/* Progress on a terminal's stderr; silent otherwise or with --quiet. */
+void cli_progress(const char *what, uint64_t done, uint64_t total, bool bytes);
+void cli_progress_end(void);
+void cli_progress_enable(bool on);
+
+extern const cli_command cli_run, cli_inspect, cli_plan, cli_add, cli_get_command, cli_ls, cli_rm, cli_results, cli_doctor,
+    cli_version_command, cli_help_command, cli_completion, cli_bench, cli_profile;
+
+#endif

@@ -1,0 +1,148 @@
+/* What the files of src/api share: the accelerator, opened models, compiled plans, sessions, results.
+ * This folder joins the stages: content -> import -> opt -> plan -> run -> results. */
+#ifndef WA_API_INT_H
+#define WA_API_INT_H
+#include "webaccel/webaccel.h"
+#include "base/os.h"
+#include "base/str.h"
+#include "base/threads.h"
+#include "browser/browser.h"
+#include "cpu/cpu.h"
+#include "bridge/bridge.h"
+#include "import/import.h"
+#include "ipfs/store.h"
+#include "opt/opt.h"
+#include "plan/plan.h"
+#include "results/results.h"
+#include "run/run.h"
+#include "task/batch.h"
+#include "task/embed.h"
+#include "task/model_type.h"
+#include "task/task_unicode.h"
+#include "task/tokenizer.h"
+#include <jansson.h>
+#include <stdatomic.h>
+
+enum { API_MODELS_MAX = 4, API_SESSIONS_MAX = 16, API_OUTPUTS_MAX = 256 };
+
+/* --- models (api_model.c) ----------------------------------------------------------------------- */
+typedef struct api_model {
+    char *ref;  /* as the user named it */
+    char *cid;  /* root CID; NULL when the content was not hashed */
+    bool by_cid, cache_hit;
+    wa_map *maps;
+    char **names, **paths; /* inside the folder; on disk */
+    wa_model_file *files;
+    uint32_t file_count;
+    wa_format format;
+    const wa_model_file *main_file;
+    wa_graph *graph; /* as imported: symbolic */
+    wa_embed_config embed; /* by api_model_embed */
+    bool embed_read;
+    wa_tokenizer *tokenizer; /* NULL until a text comes */
+    const char *model_type, *task;
+    char type_reason[256];
+    uint64_t used; /* for eviction */
+} api_model;
+
+wa_status api_model_open(wa_accelerator *a, const char *ref, const char *model_type, api_model **out, wa_error *err) WA_MUST_CHECK;
+wa_status api_model_tokenizer(api_model *m, wa_error *err) WA_MUST_CHECK; /* loads it once */
+wa_status api_model_embed(api_model *m, wa_error *err) WA_MUST_CHECK; /* pooling and lengths; again once the tokenizer is there */
+void api_model_free(api_model *m);
+/* The value that pooling starts from: a float [batch, tokens, hidden] output, by name or the first;
+ * or an already pooled [batch, hidden] one (*pooled). WA_UNSUPPORTED when there is none. */
+wa_status api_model_hidden(const wa_graph *g, uint32_t *value, bool *pooled, wa_error *err) WA_MUST_CHECK;
+
+/* --- compiling (api_compile.c) ---------------------------------------------------------------------- */
+typedef struct api_shape { /* what binds the symbolic dims */
+    const char *task; /* "embed": pooling is appended; "tensors": the model's own outputs */
+    uint32_t input_count, batch, length;
+    const char *names[64];
+    wa_tensor_type types[64];
+} api_shape;
+/* Text buckets: every input of the model that embed knows (input_ids, attention_mask, ...). */
+wa_status api_shape_embed(const api_model *m, uint32_t batch, uint32_t length, api_shape *out, wa_error *err) WA_MUST_CHECK;
+/* From the plan cache in the home, else import's graph -> passes -> plan, then cached. */
+wa_status api_compile(wa_accelerator *a, api_model *m, const api_shape *shape, const wa_plan_target *target, wa_plan **out, bool *cached, wa_error *err) WA_MUST_CHECK;
+/* The bound, optimised graph (inspect, tests). */
+wa_status api_optimized(api_model *m, const api_shape *shape, wa_graph **out, wa_error *err) WA_MUST_CHECK;
+
+/* --- targets (api_target.c) --------------------------------------------------------------------------- */
+/* Opens our page in the browser and waits for its hello (api_bridge.c); the runner is the caller's. */
+wa_status api_page_connect(wa_accelerator *a, wa_browser *b, uint32_t limit_ms, wa_runner **out, wa_error *err) WA_MUST_CHECK;
+
+typedef struct api_session { /* an open browser with its page, or the CPU */
+    wa_runner *runner;
+    wa_browser *browser; /* NULL for the CPU */
+    char family[16];
+    wa_plan_target target;
+    /* what is loaded now: */
+    wa_plan *plan;
+    wa_run_source *sources;
+    uint32_t handle;
+    const api_model *loaded; /* whose files the plan uses */
+    char step[32];   /* of the ladder of flag sets */
+    char id[32];     /* the browser's, see wa_browser_info */
+    double start_ms; /* from launch to the page's hello */
+    uint64_t used;
+} api_session;
+
+typedef struct api_choice { /* where a run goes, and why */
+    api_session *session;
+    bool simulated;
+    char reason[512];
+    char fallback[512]; /* empty: none */
+} api_choice;
+wa_status api_target_choose(wa_accelerator *a, const wa_accelerate_options *o, const char *model_type, api_choice *out, wa_error *err) WA_MUST_CHECK;
+wa_status api_session_cpu(wa_accelerator *a, api_session **out, wa_error *err) WA_MUST_CHECK;
+/* The browser that `name` means (a family, an id or a path), reused when open. software: its software
+ * adapter will do. WA_BROWSER when it cannot be had, WA_ADAPTER when it shows no fitting adapter. */
+wa_status api_session_browser(wa_accelerator *a, const char *name, bool software, uint32_t timeout_ms, api_session **out, wa_error *err) WA_MUST_CHECK;
+/* Loads plan (taken, also on failure) into the session in place of what was there. */
+void api_session_unload(api_session *s);
+wa_status api_session_load(wa_accelerator *a, api_session *s, const api_model *m, wa_plan *plan, const wa_run_control *c, wa_error *err) WA_MUST_CHECK;
+void api_session_close(wa_accelerator *a, api_session *s);
+void api_host_close(wa_accelerator *a); /* the page's server */
+
+/* --- the accelerator ------------------------------------------------------------------------------------ */
+struct wa_accelerator {
+    char *home, *db_path;
+    uint32_t max_connections, threads;
+    bool headless, enable_ipfs, offline, store_results;
+    wa_log_callback log;
+    void *log_user;
+    wa_store *store;   /* opened at first use */
+    wa_bridge_host *host; /* the page's server, started at first use */
+    api_model *models[API_MODELS_MAX];
+    api_session sessions[API_SESSIONS_MAX];
+    uint32_t session_count;
+    api_session cpu;
+    uint64_t clock; /* for eviction */
+    atomic_bool cancel;
+    double created_ms;
+    pthread_mutex_t async_mutex; /* jobs run one after another */
+};
+wa_status api_store(wa_accelerator *a, wa_store **out, wa_error *err) WA_MUST_CHECK;
+
+/* --- results (api_result.c) ------------------------------------------------------------------------------ */
+struct wa_result {
+    json_t *record; /* every column of schema/record.json by its JSON key, aliases, extras */
+    char *json;     /* printed on demand */
+    wa_named_tensor outputs[API_OUTPUTS_MAX];
+    uint32_t output_count;
+    bool embedding; /* print output 0 as an array of rows */
+};
+wa_result *api_result_new(void);
+/* Sets a key; v is stolen, NULL means null. */
+bool api_result_set(wa_result *r, const char *key, json_t *v);
+/* Adds an output whose memory becomes the result's. */
+bool api_result_output(wa_result *r, const char *name, const wa_tensor_type *t, void *data);
+/* Spools the row; a failure is logged, never fatal. */
+void api_result_store(wa_accelerator *a, const wa_result *r);
+
+/* --- running (api_run.c) ------------------------------------------------------------------------------------ */
+wa_status api_run(wa_accelerator *a, api_session *pinned, const wa_accelerate_options *o, wa_result **out, wa_error *err) WA_MUST_CHECK;
+
+char *api_json_text(json_t *steal); /* compact; wa_string_free it; NULL when out of memory */
+
+#endif

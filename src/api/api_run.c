@@ -1,0 +1,408 @@
+/* wa_accelerate: model -> target -> plan -> runs -> result. Texts are tokenised and padded to one
+ * bucket for the whole request; named tensors go in as they are. */
+#include "api_int.h"
+#include "base/log.h"
+#include <stdlib.h>
+
+/* What one request carries from stage to stage. */
+typedef struct job {
+    wa_accelerator *a;
+    const wa_accelerate_options *o;
+    api_model *m;
+    api_choice choice;
+    api_shape shape;
+    wa_encoding *texts; /* one a text */
+    uint32_t *order;    /* of the texts: as they came */
+    size_t token_count;
+    wa_view *inputs;    /* in the plan entry's order; memory owned */
+    wa_view *outputs;
+    uint32_t entry, input_count, output_count;
+    float *rows;        /* embeddings of all texts, [text_count, D] */
+    int64_t row_floats;
+    double *run_ms, gpu_ms, load_ms, first_ms;
+    uint32_t run_count;
+    wa_run_stats stats;
+    bool plan_cached;
+    uint64_t predicted, actual;
+    wa_result *r;
+} job;
+
+static void report(const job *j, const char *stage, uint64_t done, uint64_t total)
+{
+    wa_progress p = {stage, done, total, j->predicted};
+    if (j->o->progress) j->o->progress(j->o->user, &p);
+}
+
+static void on_load(void *user, const wa_run_progress *p) { report(user, "load", p->bytes_done, p->bytes_total); }
+
+static wa_run_control control(job *j)
+{
+    return (wa_run_control){j->o->timeout_ms ? j->o->timeout_ms : 300000, &j->a->cancel, on_load, j};
+}
+
+/* --- inputs ----------------------------------------------------------------------------------- */
+
+/* sentence_bert_config.json's do_lower_case works on the text, before the tokenizer. */
+static wa_status encode(job *j, wa_str text, uint32_t limit, wa_encoding *out, wa_error *err)
+{
+    static const wa_bert_normalizer lower = {false, false, false, true};
+    wa_buf valid, lowered;
+    if (!j->m->embed.lowercase) return wa__tokenizer_encode(j->m->tokenizer, text, NULL, limit, out, err);
+    wa__buf_init(&valid, 4 * WA_LIMIT_TEXT_BYTES);
+    wa__buf_init(&lowered, 4 * WA_LIMIT_TEXT_BYTES);
+    wa_status s = wa__utf8_lossy(text, &valid, err);
+    if (s == WA_OK) s = wa__bert_normalize(&lower, (wa_str){valid.ptr, valid.len}, &lowered, err);
+    if (s == WA_OK) s = wa__tokenizer_encode(j->m->tokenizer, (wa_str){lowered.ptr, lowered.len}, NULL, limit, out, err);
+    wa__buf_done(&valid);
+    wa__buf_done(&lowered);
+    return s;
+}
+
+static wa_status tokenize(job *j, wa_error *err)
+{
+    uint32_t longest = 1, limit;
+    WA_TRY(api_model_tokenizer(j->m, err));
+    WA_TRY(api_model_embed(j->m, err));
+    limit = j->m->embed.length_max;
+    j->texts = wa__alloc(j->o->text_count, sizeof *j->texts);
+    if (!j->texts) return wa__no_memory(err, "tokens");
+    for (size_t i = 0; i < j->o->text_count; i++) {
+        wa_str text = wa__str(j->o->texts[i]);
+        if (text.len > WA_LIMIT_TEXT_BYTES) return wa__fail(err, WA_LIMIT, "text %zu has %zu bytes; at most %zu", i + 1, text.len, WA_LIMIT_TEXT_BYTES);
+        wa_status s = encode(j, text, limit ? limit : UINT32_MAX, &j->texts[i], err);
+        if (s != WA_OK) return wa__fail_in(err, s, "text %zu", i + 1);
+        if (j->texts[i].count > longest) longest = j->texts[i].count;
+        j->token_count += j->texts[i].count;
+    }
+    uint32_t batch_max = j->o->batch_max ? j->o->batch_max : 32;
+    uint32_t batch = wa__bucket_batch(j->o->text_count < batch_max ? (uint32_t)j->o->text_count : batch_max, batch_max);
+    j->order = wa__alloc(j->o->text_count, sizeof *j->order);
+    if (!j->order) return wa__no_memory(err, "tokens");
+    for (uint32_t i = 0; i < j->o->text_count; i++) j->order[i] = i;
+    return api_shape_embed(j->m, batch, wa__bucket_length(longest, limit), &j->shape, err);
+}
+
+static wa_status named_inputs(job *j, wa_error *err)
+{
+    const wa_accelerate_options *o = j->o;
+    bool embed = strcmp(j->shape.task, "embed") == 0;
+    if (o->input_count == 0) return wa__fail(err, WA_INVALID_ARGUMENT, "nothing to run: give texts, or named inputs with --input");
+    if (o->input_count > 64) return wa__fail(err, WA_LIMIT, "more than 64 inputs");
+    for (size_t i = 0; i < o->input_count; i++) {
+        uint64_t bytes;
+        if (!wa__type_bytes(&o->inputs[i].type, &bytes) || bytes != o->inputs[i].bytes)
+            return wa__fail(err, WA_INVALID_ARGUMENT, "input \"%s\": %zu bytes do not fill its type and shape", o->inputs[i].name, o->inputs[i].bytes);
+        if (wa__graph_find(j->m->graph, wa__str(o->inputs[i].name)) == WA_NONE)
+            return wa__fail(err, WA_INVALID_ARGUMENT, "the model has no input \"%s\"; webaccel inspect lists them", o->inputs[i].name);
+        j->shape.names[i] = o->inputs[i].name;
+        j->shape.types[i] = o->inputs[i].type;
+        if (embed && i == 0 && o->inputs[i].type.rank == 2) {
+            j->shape.batch = (uint32_t)o->inputs[i].type.dims[0];
+            j->shape.length = (uint32_t)o->inputs[i].type.dims[1];
+        }
+    }
+    j->shape.input_count = (uint32_t)o->input_count;
+    return WA_OK;
+}
+
+/* Views for the entry's ios; named inputs are borrowed, text inputs and outputs allocated. */
+static wa_status make_views(job *j, const wa_plan *p, wa_error *err)
+{
+    const wa_plan_entry *e = &p->entries[j->entry];
+    j->inputs = wa__alloc(e->io_count, sizeof *j->inputs);
+    j->outputs = wa__alloc(e->io_count, sizeof *j->outputs);
+    if (!j->inputs || !j->outputs) return wa__no_memory(err, "inputs and outputs");
+    for (uint32_t i = 0; i < e->io_count; i++) {
+        const wa_plan_io *io = &p->ios[e->io_first + i];
+        wa_view v = {{(wa_dtype)io->dtype, io->rank, {0}}, NULL};
+        memcpy(v.type.dims, io->dims, sizeof v.type.dims);
+        const char *name = wa__plan_text(p, io->name);
+        for (size_t k = 0; !io->is_output && k < j->o->input_count; k++)
+            if (strcmp(j->o->inputs[k].name, name) == 0) v.data = (void *)(uintptr_t)j->o->inputs[k].data;
+        if (!v.data && (io->is_output || j->texts)) v.data = wa__alloc(1, (size_t)wa__bytes(&v.type));
+        if (!v.data) return wa__fail(err, WA_NO_MEMORY, "no memory, or no value, for \"%s\"", name);
+        if (io->is_output) j->outputs[j->output_count++] = v;
+        else j->inputs[j->input_count++] = v;
+    }
+    return WA_OK;
+}
+
+/* Rows [first, first+count) of the texts into the input views; the bucket's other rows are padding. */
+static wa_status fill_texts(job *j, const wa_plan *p, size_t first, size_t count, wa_error *err)
+{
+    const wa_plan_entry *e = &p->entries[j->entry];
+    wa_batch b = {j->shape.batch, j->shape.length, (uint32_t)first, (uint32_t)count, 0};
+    for (uint32_t i = 0, k = 0; i < e->io_count; i++) {
+        const wa_plan_io *io = &p->ios[e->io_first + i];
+        if (io->is_output) continue;
+        wa_view *v = &j->inputs[k++];
+        WA_TRY(wa__batch_fill(&b, j->order, j->texts, wa__tokenizer_pad_id(j->m->tokenizer), wa__str(wa__plan_text(p, io->name)), v, err));
+    }
+    return WA_OK;
+}
+
+/* --- running ------------------------------------------------------------------------------------ */
+
+static wa_status once(job *j, double *ms, wa_error *err)
+{
+    api_session *s = j->choice.session;
+    wa_run_control c = control(j);
+    wa_run_stats stats = {0};
+    stats.gpu_ms = stats.device_ms = -1;
+    if (j->o->profile) stats.dispatch_us = j->stats.dispatch_us;
+    wa_status st = s->runner->ops->run(s->runner, s->handle, j->entry, j->inputs, j->input_count, j->outputs, j->output_count, &c, &stats, err);
+    if (st != WA_OK) return st;
+    *ms = stats.wall_ms;
+    j->stats = stats;
+    if (j->first_ms < 0) j->first_ms = wa__os_now_ms() - j->a->created_ms;
+    return WA_OK;
+}
+
+static wa_status run_batches(job *j, bool keep, double *ms, wa_error *err)
+{
+    size_t n = j->texts ? j->o->text_count : 0, step = j->shape.batch ? j->shape.batch : 1;
+    double one, total = 0;
+    for (size_t first = 0; first == 0 || first < n; first += step) {
+        size_t count = n - first < step ? n - first : step;
+        if (n) WA_TRY(fill_texts(j, j->choice.session->plan, first, count, err));
+        WA_TRY(once(j, &one, err));
+        total += one;
+        if (!n || !keep) continue;
+        for (size_t i = 0; i < count; i++) {
+            float *row = j->rows + (int64_t)(first + i) * j->row_floats;
+            memcpy(row, (const float *)j->outputs[0].data + (int64_t)i * j->row_floats, (size_t)j->row_floats * sizeof *row);
+            if (j->o->row) j->o->row(j->o->user, first + i, row, (size_t)j->row_floats);
+        }
+        report(j, "run", first + count, n);
+    }
+    *ms = total;
+    return WA_OK;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The first run warms up and gives the answer; then `runs` measured ones. With one run asked for,
+ * the first is the one reported. */
+static wa_status measure(job *j, wa_error *err)
+{
+    uint32_t runs = j->o->runs ? j->o->runs : 1;
+    j->run_ms = wa__alloc(runs, sizeof *j->run_ms);
+    if (j->texts && j->output_count) {
+        j->row_floats = j->outputs[0].type.rank == 2 ? j->outputs[0].type.dims[1] : 0;
+        if (j->outputs[0].type.dtype != WA_F32 || j->row_floats <= 0) return wa__fail(err, WA_UNSUPPORTED, "the model gives no f32 vector a text");
+        j->rows = wa__alloc(j->o->text_count, (size_t)j->row_floats * sizeof *j->rows);
+    }
+    if (!j->run_ms || (j->texts && !j->rows)) return wa__no_memory(err, "results");
+    report(j, "run", 0, j->texts ? j->o->text_count : 0);
+    WA_TRY(run_batches(j, true, &j->run_ms[0], err));
+    for (uint32_t i = 0; i < runs && runs > 1; i++) WA_TRY(run_batches(j, false, &j->run_ms[i], err));
+    j->run_count = runs;
+    qsort(j->run_ms, runs, sizeof *j->run_ms, by_value);
+    return WA_OK;
+}
+
+static wa_status prepare(job *j, wa_error *err)
+{
+    api_session *s = j->choice.session;
+    wa_plan *p = NULL;
+    wa_run_control c = control(j);
+    double start = wa__os_now_ms();
+    report(j, "compile", 0, 0);
+    WA_TRY(api_compile(j->a, j->m, &j->shape, &s->target, &p, &j->plan_cached, err));
+    j->predicted = wa__plan_bytes(p, s->target.target);
+    report(j, "load", 0, 0);
+    WA_TRY(api_session_load(j->a, s, j->m, p, &c, err));
+    j->entry = 0;
+    j->load_ms = wa__os_now_ms() - start;
+    j->actual = s->runner->ops->actual_bytes(s->runner);
+    return make_views(j, s->plan, err);
+}
+
+/* --- the record ------------------------------------------------------------------------------------ */
+
+static json_t *text(const char *s) { return s && *s ? json_string(s) : json_null(); }
+
+static json_t *adapter_json(const wa_run_target *t)
+{
+    if (!t->browser) return json_null();
+    return json_pack("{s:s?, s:s?, s:s?, s:s?, s:b, s:s}", "vendor", t->adapter_vendor, "architecture", t->adapter_architecture, "device", t->adapter_device,
+                     "description", t->adapter_description, "software", t->adapter_software, "kind", t->adapter_software ? "software" : "hardware");
+}
+
+static json_t *kernels_json(const job *j)
+{
+    const wa_plan *p = j->choice.session->plan;
+    if (!j->stats.dispatch_us) return NULL;
+    json_t *list = json_array();
+    const wa_plan_entry *e = &p->entries[j->entry];
+    for (uint32_t s = 0, at = 0; s < e->segment_count; s++) {
+        const wa_plan_segment *seg = &p->segments[e->segment_first + s];
+        for (uint32_t i = 0; i < seg->count; i++, at++) {
+            bool gpu = seg->target == WA_TARGET_WEBGPU;
+            const char *label = wa__plan_text(p, gpu ? p->dispatches[seg->first + i].label : p->calls[seg->first + i].label);
+            double predicted = gpu ? p->dispatches[seg->first + i].predicted_ns / 1e3 : 0;
+            if (j->stats.dispatch_us[at] < 0) continue;
+            json_array_append_new(list, json_pack("{s:s, s:f, s:f}", "label", label, "us", j->stats.dispatch_us[at], "predicted_us", predicted));
+        }
+    }
+    return list;
+}
+
+static bool record_where(job *j)
+{
+    wa_result *r = j->r;
+    const wa_run_target *t = j->choice.session->runner->ops->target(j->choice.session->runner);
+    const char *name = t->adapter_device && *t->adapter_device ? t->adapter_device : t->adapter_description && *t->adapter_description ? t->adapter_description : t->adapter_architecture;
+    bool ok = api_result_set(r, "target", text(t->target)) && api_result_set(r, "browser", text(t->browser)) && api_result_set(r, "browser_version", text(t->browser_version)) &&
+              api_result_set(r, "adapter", adapter_json(t)) && api_result_set(r, "adapter_is_software", t->browser ? json_boolean(t->adapter_software) : NULL) &&
+              api_result_set(r, "simulated", json_boolean(j->choice.simulated)) && api_result_set(r, "real", json_boolean(!j->choice.simulated)) &&
+              api_result_set(r, "fallback", text(j->choice.fallback)) && api_result_set(r, "reason", text(j->choice.reason));
+    if (t->browser) ok = ok && api_result_set(r, "adapter_name", text(name));
+    return ok;
+}
+
+static bool record_numbers(job *j)
+{
+    wa_result *r = j->r;
+    const api_session *s = j->choice.session;
+    double median = j->run_ms[j->run_count / 2], p90 = j->run_ms[(uint64_t)j->run_count * 9 / 10 < j->run_count ? (uint64_t)j->run_count * 9 / 10 : j->run_count - 1];
+    double items = j->texts ? (double)j->o->text_count : j->shape.batch ? (double)j->shape.batch : 1;
+    return api_result_set(r, "latency_ms", json_real(median)) && api_result_set(r, "latency_p90_ms", json_real(p90)) &&
+           api_result_set(r, "inference_time", json_real(median / 1e3)) && api_result_set(r, "throughput", median > 0 ? json_real(items * 1e3 / median) : NULL) &&
+           api_result_set(r, "runs", json_integer(j->run_count)) && api_result_set(r, "gpu_ms", j->stats.gpu_ms >= 0 ? json_real(j->stats.gpu_ms) : NULL) &&
+           api_result_set(r, "load_ms", json_real(j->load_ms)) && api_result_set(r, "first_result_ms", json_real(j->first_ms)) &&
+           api_result_set(r, "memory_bytes", json_pack("{s:I, s:I}", "predicted", (json_int_t)j->predicted, "actual", (json_int_t)j->actual)) &&
+           api_result_set(r, "memory_predicted_bytes", json_integer((json_int_t)j->predicted)) && api_result_set(r, "memory_actual_bytes", json_integer((json_int_t)j->actual)) &&
+           api_result_set(r, "memory_usage_mb", json_real((double)j->actual / 1e6)) && api_result_set(r, "dispatches", json_integer(j->stats.dispatches)) &&
+           api_result_set(r, "cpu_segments", json_integer(s->target.target == WA_TARGET_CPU ? 0 : j->stats.cpu_segments)) &&
+           api_result_set(r, "batch", json_integer(j->shape.batch)) && api_result_set(r, "tokens", j->texts ? json_integer((json_int_t)j->token_count) : NULL);
+}
+
+static bool on_or_default(wa_choice c, bool otherwise) { return c == WA_CHOICE_DEFAULT ? otherwise : c == WA_CHOICE_ON; }
+
+static bool record_model(job *j)
+{
+    wa_result *r = j->r;
+    const wa_accelerate_options *o = j->o;
+    char now[32], hex[65], host[128], cpu[128], os[256];
+    uint8_t id[16];
+    if (wa__os_random(id, sizeof id, NULL) != WA_OK) memset(id, 0, sizeof id);
+    const char *family = j->choice.session->family;
+    bool audio = strcmp(j->m->model_type, "audio") == 0, images = strcmp(j->m->model_type, "vision") == 0 || strcmp(j->m->model_type, "multimodal") == 0;
+    wa__os_utc(now);
+    wa__os_host(host, sizeof host);
+    wa__os_cpu_name(cpu, sizeof cpu);
+    wa__os_name(os, sizeof os);
+    bool ok = api_result_set(r, "status", json_string("success")) && api_result_set(r, "timestamp", json_string(now)) &&
+              api_result_set(r, "model_name", text(o->model)) && api_result_set(r, "model_type", text(j->m->model_type)) &&
+              api_result_set(r, "model_cid", text(j->m->cid)) && api_result_set(r, "task", text(j->shape.task)) &&
+              api_result_set(r, "precision", json_integer(j->choice.session->plan->info.precision)) && api_result_set(r, "mixed_precision", json_boolean(o->mixed_precision)) &&
+              api_result_set(r, "ipfs_accelerated", json_boolean(j->m->by_cid)) && api_result_set(r, "ipfs_cache_hit", json_boolean(j->m->cache_hit)) &&
+              api_result_set(r, "use_firefox_optimizations", json_boolean(on_or_default(o->use_firefox_optimizations, audio && strcmp(family, "firefox") == 0))) &&
+              api_result_set(r, "compute_shaders", json_boolean(on_or_default(o->compute_shaders, audio))) &&
+              api_result_set(r, "precompile_shaders", json_boolean(on_or_default(o->precompile_shaders, true))) &&
+              api_result_set(r, "parallel_loading", json_boolean(on_or_default(o->parallel_loading, images))) && api_result_set(r, "energy_efficiency_score", NULL) &&
+              api_result_set(r, "host", json_string(host)) && api_result_set(r, "version", json_string(wa_version())) &&
+              api_result_set(r, "plan_cached", json_boolean(j->plan_cached)) &&
+              api_result_set(r, "system", json_pack("{s:s, s:i, s:I, s:s}", "cpu", cpu, "cores", (int)wa__os_cores(), "memory_bytes", (json_int_t)wa__os_memory_bytes(), "os", os));
+    wa__hex(id, 16, hex);
+    ok = ok && api_result_set(r, "run_id", json_string(hex));
+    wa__hex(j->choice.session->plan->info.key, 32, hex);
+    return ok && api_result_set(r, "plan_key", json_string(hex));
+}
+
+static wa_status collect_outputs(job *j, wa_error *err)
+{
+    const wa_plan *p = j->choice.session->plan;
+    const wa_plan_entry *e = &p->entries[j->entry];
+    bool ok = true;
+    if (j->texts) {
+        wa_tensor_type t = {WA_F32, 2, {(int64_t)j->o->text_count, j->row_floats}};
+        ok = api_result_output(j->r, "embedding", &t, j->rows);
+        if (ok) j->rows = NULL;
+        j->r->embedding = true;
+    }
+    for (uint32_t i = 0, k = 0; !j->texts && ok && i < e->io_count; i++) {
+        const wa_plan_io *io = &p->ios[e->io_first + i];
+        if (!io->is_output) continue;
+        ok = api_result_output(j->r, wa__plan_text(p, io->name), &j->outputs[k].type, j->outputs[k].data);
+        if (ok) j->outputs[k].data = NULL;
+        k++;
+    }
+    if (!j->texts) j->r->embedding = strcmp(j->shape.task, "embed") == 0;
+    return ok ? WA_OK : wa__no_memory(err, "outputs");
+}
+
+static void done(job *j)
+{
+    for (uint32_t i = 0; i < j->input_count; i++)
+        if (j->texts) wa__free(j->inputs[i].data);
+    for (uint32_t i = 0; i < j->output_count; i++) wa__free(j->outputs[i].data);
+    for (size_t i = 0; j->texts && i < j->o->text_count; i++) wa__encoding_done(&j->texts[i]);
+    wa__free(j->texts);
+    wa__free(j->order);
+    wa__free(j->inputs);
+    wa__free(j->outputs);
+    wa__free(j->rows);
+    wa__free(j->run_ms);
+}
+
+static wa_status check_options(const wa_accelerate_options *o, wa_error *err)
+{
+    static const char *const tasks[] = {"embed", "tensors"};
+    bool known = !o->task;
+    for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++) known = known || strcmp(o->task, tasks[i]) == 0;
+    if (!known) return wa__fail(err, WA_UNSUPPORTED, "task \"%s\" is not known; this build has embed and tensors", o->task);
+    if (o->precision != 0 && o->precision != 32)
+        return wa__fail(err, WA_UNSUPPORTED, "precision %u: this build computes in 32 bits (weights of 16 bits are widened at load)", o->precision);
+    if (o->mixed_precision) return wa__fail(err, WA_UNSUPPORTED, "mixed precision: this build computes in 32 bits");
+    if (o->text_count > UINT32_MAX / 2) return wa__fail(err, WA_LIMIT, "%zu texts at once; split them", o->text_count);
+    if (o->text_count && o->input_count) return wa__fail(err, WA_INVALID_ARGUMENT, "give texts or named inputs, not both");
+    return WA_OK;
+}
+
+static wa_status execute(job *j, api_session *pinned, wa_error *err)
+{
+    WA_TRY(check_options(j->o, err));
+    report(j, "import", 0, 0);
+    WA_TRY(api_model_open(j->a, j->o->model, j->o->model_type, &j->m, err));
+    j->shape.task = j->o->task ? j->o->task : j->o->text_count ? "embed" : "tensors";
+    if (strcmp(j->shape.task, "tensors") == 0 && j->o->text_count)
+        return wa__fail(err, WA_INVALID_ARGUMENT, "task tensors takes named inputs (--input), not texts");
+    WA_TRY(j->o->text_count ? tokenize(j, err) : named_inputs(j, err));
+    report(j, "browser", 0, 0);
+    if (pinned) {
+        j->choice.session = pinned;
+        snprintf(j->choice.reason, sizeof j->choice.reason, "the bridge asked for");
+    } else WA_TRY(api_target_choose(j->a, j->o, j->m->model_type, &j->choice, err));
+    WA_TRY(prepare(j, err));
+    WA_TRY(measure(j, err));
+    if (!record_model(j) || !record_where(j) || !record_numbers(j)) return wa__no_memory(err, "the result");
+    json_t *kernels = j->o->profile ? kernels_json(j) : NULL;
+    if (kernels && !api_result_set(j->r, "kernels", kernels)) return wa__no_memory(err, "the result");
+    return collect_outputs(j, err);
+}
+
+wa_status api_run(wa_accelerator *a, api_session *pinned, const wa_accelerate_options *o, wa_result **out, wa_error *err)
+{
+    job j = {0};
+    j.a = a;
+    j.o = o;
+    j.first_ms = -1;
+    j.r = api_result_new();
+    if (!j.r) return wa__no_memory(err, "the result");
+    wa_status s = execute(&j, pinned, err);
+    /* A page that stopped answering is not used again. */
+    if (j.choice.session && j.choice.session->browser && (s == WA_TIMEOUT || s == WA_DEVICE_LOST || s == WA_PROTOCOL || s == WA_BROWSER))
+        api_session_close(a, j.choice.session);
+    done(&j);
+    if (s == WA_OK) {
+        if (a->store_results) api_result_store(a, j.r);
+        *out = j.r;
+    } else wa_result_free(j.r);
+    return s;
+}

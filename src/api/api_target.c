@@ -1,0 +1,258 @@
+/* Where a run goes: the CPU, or a browser whose page shows a fitting adapter. Opens, keeps and closes
+ * sessions. The order: the user's choice; a hardware GPU behind a browser by the priors; the CPU. */
+#include "api_int.h"
+#include "base/log.h"
+
+/* --- sessions ----------------------------------------------------------------------------------- */
+
+wa_status api_session_cpu(wa_accelerator *a, api_session **out, wa_error *err)
+{
+    if (!a->cpu.runner) {
+        WA_TRY(wa__cpu_runner_create(a->threads, &a->cpu.runner, err));
+        a->cpu.target.target = WA_TARGET_CPU;
+        a->cpu.handle = WA_NONE;
+    }
+    *out = &a->cpu;
+    return WA_OK;
+}
+
+void api_session_unload(api_session *s)
+{
+    wa_error err = {0};
+    if (s->plan && s->handle != WA_NONE && s->runner->ops->unload(s->runner, s->handle, &err) != WA_OK)
+        wa__log(WA_LOG_WARN, "api", "unload: %s", err.message);
+    wa__plan_free(s->plan);
+    wa__free(s->sources);
+    s->plan = NULL;
+    s->sources = NULL;
+    s->loaded = NULL;
+    s->handle = WA_NONE;
+}
+
+void api_session_close(wa_accelerator *a, api_session *s)
+{
+    uint32_t i = (uint32_t)(s - a->sessions);
+    if (i >= a->session_count) return;
+    api_session_unload(s);
+    if (s->runner) s->runner->ops->free(s->runner);
+    wa__browser_close(s->browser);
+    a->sessions[i] = a->sessions[--a->session_count];
+    memset(&a->sessions[a->session_count], 0, sizeof *a->sessions);
+}
+
+wa_status api_session_load(wa_accelerator *a, api_session *s, const api_model *m, wa_plan *plan, const wa_run_control *c, wa_error *err)
+{
+    (void)a;
+    /* By CID the same plan key means the same bytes: what is loaded stays. */
+    if (s->plan && s->loaded == m && m->by_cid && memcmp(s->plan->info.key, plan->info.key, sizeof plan->info.key) == 0) {
+        wa__plan_free(plan);
+        return WA_OK;
+    }
+    api_session_unload(s);
+    s->plan = plan;
+    s->sources = wa__alloc(plan->source_count, sizeof *s->sources);
+    if (!s->sources) return wa__no_memory(err, "sources");
+    for (uint32_t i = 0; i < plan->source_count; i++) {
+        wa_model_files files = {m->files, m->file_count};
+        const wa_model_file *f = wa__model_file(&files, wa__plan_text(plan, plan->sources[i].name));
+        if (!f || f->size != plan->sources[i].size)
+            return wa__fail(err, WA_VERIFY, "the plan names file \"%s\" of %llu bytes, which the model does not have", wa__plan_text(plan, plan->sources[i].name),
+                            (unsigned long long)plan->sources[i].size);
+        s->sources[i] = (wa_run_source){f->data, f->size};
+    }
+    uint32_t handle;
+    WA_TRY(s->runner->ops->load(s->runner, plan, s->sources, plan->source_count, c, &handle, err));
+    s->handle = handle;
+    s->loaded = m;
+    return WA_OK;
+}
+
+/* --- opening a browser ---------------------------------------------------------------------------- */
+
+typedef struct probe_state {
+    wa_accelerator *a;
+    bool software;
+    wa_runner *runner;
+} probe_state;
+
+static bool cancelled(void *user) { return atomic_load(&((wa_accelerator *)user)->cancel); }
+
+/* One step of the ladder: the page is opened and must show an adapter that fits. */
+static wa_status probe(void *user, wa_browser *b, const wa_browser_step *step, uint32_t limit_ms, wa_browser_attempt *attempt, wa_error *err)
+{
+    probe_state *p = user;
+    (void)step;
+    if (p->runner) p->runner->ops->free(p->runner);
+    p->runner = NULL;
+    WA_TRY(api_page_connect(p->a, b, limit_ms, &p->runner, err));
+    const wa_run_target *t = p->runner->ops->target(p->runner);
+    const char *name = t->adapter_description && *t->adapter_description ? t->adapter_description : t->adapter_device && *t->adapter_device ? t->adapter_device : t->adapter_architecture;
+    snprintf(attempt->adapter, sizeof attempt->adapter, "%s", name ? name : "");
+    attempt->accepted = !t->adapter_software || p->software;
+    if (!attempt->accepted) snprintf(attempt->reason, sizeof attempt->reason, "only a software adapter (%s)", attempt->adapter);
+    return WA_OK;
+}
+
+static void fill_target(api_session *s)
+{
+    const wa_run_target *t = s->runner->ops->target(s->runner);
+    s->target = (wa_plan_target){WA_TARGET_WEBGPU, t->features, t->limit_buffer, t->limit_binding, t->workgroup_bytes, t->invocations, t->adapter_software, ""};
+    snprintf(s->target.adapter, sizeof s->target.adapter, "%s/%s", t->adapter_vendor ? t->adapter_vendor : "", t->adapter_architecture ? t->adapter_architecture : "");
+}
+
+static wa_status open_browser(wa_accelerator *a, const wa_browser_info *info, bool software, uint32_t timeout_ms, api_session **out, wa_error *err)
+{
+    wa_browser_machine machine;
+    probe_state p = {a, software, NULL};
+    api_session s = {0};
+    wa_browser_step step = {0};
+    double start = wa__os_now_ms();
+    if (a->session_count == a->max_connections) {
+        api_session *oldest = &a->sessions[0];
+        for (uint32_t i = 1; i < a->session_count; i++)
+            if (a->sessions[i].used < oldest->used) oldest = &a->sessions[i];
+        api_session_close(a, oldest);
+    }
+    wa__browser_machine_scan(NULL, &machine);
+    wa_browser_wants wants = {&machine, machine.gpu_count > 0 || machine.has_wsl, software, false};
+    wa_browser_options o = {0};
+    o.info = info;
+    o.home = a->home;
+    o.headful = !a->headless;
+    o.machine = &machine;
+    o.limit_ms = timeout_ms;
+    o.cancelled = cancelled;
+    o.cancelled_user = a;
+    wa_status st = wa__browser_launch_ladder(&o, &wants, probe, &p, &s.browser, &step, err);
+    if (st != WA_OK) {
+        if (p.runner) p.runner->ops->free(p.runner);
+        return st;
+    }
+    s.runner = p.runner;
+    s.handle = WA_NONE;
+    s.start_ms = wa__os_now_ms() - start;
+    snprintf(s.family, sizeof s.family, "%s", wa__browser_family_name(info->family));
+    snprintf(s.id, sizeof s.id, "%s", info->id);
+    snprintf(s.step, sizeof s.step, "%s", step.name ? step.name : "");
+    fill_target(&s);
+    a->sessions[a->session_count] = s;
+    *out = &a->sessions[a->session_count++];
+    return WA_OK;
+}
+
+static api_session *find_open(wa_accelerator *a, const wa_browser_info *info, bool software)
+{
+    for (uint32_t i = 0; i < a->session_count; i++) {
+        api_session *s = &a->sessions[i];
+        wa_browser_state state;
+        if (strcmp(s->id, info->id) != 0) continue;
+        wa__browser_poll(s->browser, &state);
+        if (!state.running || state.page_crashed) {
+            api_session_close(a, s);
+            return NULL;
+        }
+        return s->target.software && !software ? NULL : s;
+    }
+    return NULL;
+}
+
+wa_status api_session_browser(wa_accelerator *a, const char *name, bool software, uint32_t timeout_ms, api_session **out, wa_error *err)
+{
+    wa_browser_list l = {0};
+    WA_TRY(wa__browser_discover(NULL, &l, err));
+    const wa_browser_info *info = wa__browser_pick(&l, name, true);
+    wa_status s = WA_OK;
+    api_session *open = info ? find_open(a, info, software) : NULL;
+    if (open) *out = open;
+    else if (info) s = open_browser(a, info, software, timeout_ms, out, err);
+    else s = wa__fail(err, WA_BROWSER, "no usable browser \"%s\" was found on this machine (%zu found); webaccel doctor lists them", name, l.count);
+    if (s == WA_OK) (*out)->used = ++a->clock;
+    wa__browser_list_free(&l);
+    return s;
+}
+
+/* --- choosing ---------------------------------------------------------------------------------------- */
+
+/* Any browser with a hardware adapter, by the priors. Says in why what was tried. */
+static wa_status hardware(wa_accelerator *a, const char *model_type, api_session **out, char *why, size_t why_size, wa_error *err)
+{
+    wa_browser_machine m;
+    wa_browser_list l = {0};
+    wa_browser_family order[WA_BROWSER_FAMILY_COUNT];
+    wa__browser_machine_scan(NULL, &m);
+    if (m.gpu_count == 0 && !m.has_wsl) {
+        snprintf(why, why_size, "this machine has no GPU");
+        return wa__fail(err, WA_ADAPTER, "this machine has no GPU that a browser could use; name a browser (--browser) to use its software adapter");
+    }
+    WA_TRY(wa__browser_discover(NULL, &l, err));
+    size_t n = wa__browser_priors(model_type, "webgpu", order), tried = 0;
+    wa_status s = WA_BROWSER;
+    wa_error last = {0};
+    for (size_t i = 0; i < n && s != WA_OK && s != WA_CANCELLED; i++) {
+        const wa_browser_info *info = wa__browser_pick(&l, wa__browser_family_name(order[i]), false);
+        if (!info) continue;
+        tried++;
+        *out = find_open(a, info, false);
+        s = *out ? WA_OK : open_browser(a, info, false, 30000, out, &last);
+        if (s == WA_OK) snprintf(why, why_size, "a hardware GPU behind %s, number %zu by the priors for %s", info->name, i + 1, model_type);
+    }
+    wa__browser_list_free(&l);
+    if (s == WA_OK) return s;
+    snprintf(why, why_size, "%.*s", (int)why_size - 1, tried ? last.message : "no usable browser was found");
+    return wa__fail(err, s, "%s", why);
+}
+
+static wa_status to_cpu(wa_accelerator *a, api_choice *c, wa_error *err)
+{
+    return api_session_cpu(a, &c->session, err);
+}
+
+/* The browser target was asked for and is not to be had. */
+static wa_status fall_back(wa_accelerator *a, const wa_accelerate_options *o, wa_status s, const wa_error *why, api_choice *c, wa_error *err)
+{
+    if (s == WA_CANCELLED || o->no_fallback) return wa__fail(err, s, "%s", why->message);
+    snprintf(c->fallback, sizeof c->fallback, "%.*s", (int)sizeof c->fallback - 1, why->message);
+    snprintf(c->reason, sizeof c->reason, "the CPU, since what was asked for is not to be had");
+    return to_cpu(a, c, err);
+}
+
+wa_status api_target_choose(wa_accelerator *a, const wa_accelerate_options *o, const char *model_type, api_choice *c, wa_error *err)
+{
+    const char *target = o->target && *o->target ? o->target : "auto";
+    bool is_auto = strcmp(target, "auto") == 0, cpu = strcmp(target, "cpu") == 0;
+    wa_error why = {0};
+    char text[400];
+    wa_status s;
+    memset(c, 0, sizeof *c);
+    if (!is_auto && !cpu && strcmp(target, "webgpu") != 0 && strcmp(target, "webnn") != 0)
+        return wa__fail(err, WA_INVALID_ARGUMENT, "target \"%s\" is not auto, cpu, webgpu or webnn", target);
+    if (cpu && o->browser) return wa__fail(err, WA_INVALID_ARGUMENT, "--target cpu runs in no browser; leave --browser out");
+    if (o->simulate) {
+        c->simulated = true;
+        snprintf(c->reason, sizeof c->reason, "simulation: the CPU in place of %s", o->browser ? o->browser : "a browser");
+        return to_cpu(a, c, err);
+    }
+    if (cpu) {
+        snprintf(c->reason, sizeof c->reason, "the CPU was asked for");
+        return to_cpu(a, c, err);
+    }
+    if (strcmp(target, "webnn") == 0) {
+        s = wa__fail(&why, WA_UNSUPPORTED, "target webnn: this build has no WebNN target yet");
+        return fall_back(a, o, s, &why, c, err);
+    }
+    if (o->browser) {
+        s = api_session_browser(a, o->browser, true, 30000, &c->session, &why);
+        if (s != WA_OK) return fall_back(a, o, s, &why, c, err);
+        snprintf(c->reason, sizeof c->reason, "%s was asked for", o->browser);
+        return WA_OK;
+    }
+    s = hardware(a, model_type, &c->session, text, sizeof text, &why);
+    if (s == WA_OK) {
+        snprintf(c->reason, sizeof c->reason, "%s", text);
+        return WA_OK;
+    }
+    if (!is_auto) return fall_back(a, o, s, &why, c, err);
+    if (s == WA_CANCELLED) return wa__fail(err, s, "%s", why.message);
+    snprintf(c->reason, sizeof c->reason, "the CPU: %s", text);
+    return to_cpu(a, c, err);
+}
