@@ -33,6 +33,32 @@ static void finish(const wa_gemm_tile *t, int row, int at, v8 v)
     else v_store_part(c, n, v);
 }
 
+static __attribute__((noinline)) void activate_all(wa_act act, v8 *v, int n)
+{
+    switch (act) {
+    case WA_ACT_GELU: for (int i = 0; i < n; i++) v[i] = v_gelu(v[i]); break;
+    case WA_ACT_RELU: for (int i = 0; i < n; i++) v[i] = activate(WA_ACT_RELU, v[i]); break;
+    default: for (int i = 0; i < n; i++) v[i] = activate(act, v[i]); break;
+    }
+}
+
+/* The same as finish for whole rows: this runs once for 12 registers of sums, so that its calls and
+ * branches do not weigh (they took a fifth of the time at k = 384). */
+V_INLINE void finish_whole(const wa_gemm_tile *t, const int rows, v8 (*s)[2])
+{
+    v8 r[V_ROWS * 2];
+    for (int i = 0; i < rows * 2; i++) r[i] = s[i / 2][i % 2];
+    if (t->last) {
+        for (int i = 0; i < rows * 2; i++) r[i] = r[i] * t->alpha;
+        if (t->addend)
+            for (int i = 0; i < rows * 2; i++) r[i] = r[i] + v_load(t->addend + i / 2 * t->addend_row + i % 2 * 8);
+        if (t->act != WA_ACT_NONE) activate_all(t->act, r, rows * 2);
+        if (t->residual)
+            for (int i = 0; i < rows * 2; i++) r[i] = r[i] + v_load(t->residual + i / 2 * t->residual_row + i % 2 * 8);
+    }
+    for (int i = 0; i < rows * 2; i++) v_store(t->c + i / 2 * t->c_row + i % 2 * 8, r[i]);
+}
+
 V_INLINE void tile_rows(const wa_gemm_tile *t, const int rows)
 {
     v8 s[V_ROWS][2];
@@ -49,6 +75,10 @@ V_INLINE void tile_rows(const wa_gemm_tile *t, const int rows)
             s[i][0] = v_fma(x, b0, s[i][0]);
             s[i][1] = v_fma(x, b1, s[i][1]);
         }
+    }
+    if (t->columns == WA_PANEL) {
+        finish_whole(t, rows, s);
+        return;
     }
     for (int i = 0; i < rows; i++) {
         finish(t, i, 0, s[i][0]);
