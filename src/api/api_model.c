@@ -73,7 +73,6 @@ static wa_status open_cid(wa_accelerator *a, api_model *m, wa_error *err)
     if (!a->enable_ipfs) return wa__fail(err, WA_INVALID_ARGUMENT, "%s is a CID, and content addressing is off (enable_ipfs)", m->ref);
     WA_TRY(api_store(a, &store, err));
     wa_status s = wa__store_resolve(store, m->ref, &tree, err);
-    if (s == WA_NOT_FOUND) wa__error_append(err, "; add it here first with: webaccel add PATH");
     if (s != WA_OK) return s;
     char text[WA_CID_TEXT_MAX];
     wa__cid_text(&tree.root, text);
