@@ -119,17 +119,17 @@ V_INLINE void transpose8(const uint8_t *from, int64_t row_bytes, float *out)
     v8 r[8], s[8];
     for (int i = 0; i < 8; i++) memcpy(&r[i], from + i * row_bytes, sizeof r[i]);
     for (int i = 0; i < 4; i++) {
-        s[2 * i] = __builtin_shuffle(r[2 * i], r[2 * i + 1], (v8i){0, 8, 2, 10, 4, 12, 6, 14});
-        s[2 * i + 1] = __builtin_shuffle(r[2 * i], r[2 * i + 1], (v8i){1, 9, 3, 11, 5, 13, 7, 15});
+        s[2 * i] = __builtin_shufflevector(r[2 * i], r[2 * i + 1], 0, 8, 2, 10, 4, 12, 6, 14);
+        s[2 * i + 1] = __builtin_shufflevector(r[2 * i], r[2 * i + 1], 1, 9, 3, 11, 5, 13, 7, 15);
     }
     for (int h = 0; h < 2; h++)
         for (int i = 0; i < 2; i++) {
-            r[4 * h + i] = __builtin_shuffle(s[4 * h + i], s[4 * h + i + 2], (v8i){0, 1, 8, 9, 4, 5, 12, 13});
-            r[4 * h + i + 2] = __builtin_shuffle(s[4 * h + i], s[4 * h + i + 2], (v8i){2, 3, 10, 11, 6, 7, 14, 15});
+            r[4 * h + i] = __builtin_shufflevector(s[4 * h + i], s[4 * h + i + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+            r[4 * h + i + 2] = __builtin_shufflevector(s[4 * h + i], s[4 * h + i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
         }
     for (int i = 0; i < 4; i++) {
-        v_store(out + i * WA_PANEL, __builtin_shuffle(r[i], r[i + 4], (v8i){0, 1, 2, 3, 8, 9, 10, 11}));
-        v_store(out + (i + 4) * WA_PANEL, __builtin_shuffle(r[i], r[i + 4], (v8i){4, 5, 6, 7, 12, 13, 14, 15}));
+        v_store(out + i * WA_PANEL, __builtin_shufflevector(r[i], r[i + 4], 0, 1, 2, 3, 8, 9, 10, 11));
+        v_store(out + (i + 4) * WA_PANEL, __builtin_shufflevector(r[i], r[i + 4], 4, 5, 6, 7, 12, 13, 14, 15));
     }
 }
 
