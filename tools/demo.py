@@ -46,9 +46,9 @@ for name, cid in [("all-MiniLM-L6-v2", l6), ("paraphrase-MiniLM-L3-v2", l3)]:
         rows = r["output"]
         if base is None:
             base = rows
-            print("\nsimilarity   " + "".join("%8d" % (i + 1) for i in range(len(TEXTS))))
+            print("\nsimilarity  " + "".join("%8d" % (i + 1) for i in range(len(TEXTS))))
             for i, a in enumerate(rows):
-                print("%d %-11.11s" % (i + 1, TEXTS[i]) + "".join("%8.3f" % cosine(a, b) for b in rows) + "   " + TEXTS[i])
+                print("%d           " % (i + 1) + "".join("%8.3f" % cosine(a, b) for b in rows) + "   " + TEXTS[i])
             print("\n%-7s %-9s %-16s %-34s %9s %11s %12s %12s" % ("target", "browser", "version", "adapter", "ms a run", "cosine", "GPU bytes", "predicted"))
         a = r["adapter"]
         adapter = "this CPU" if not a else "%s (%s)" % (a["description"] or a["device"] or a["architecture"] or a["vendor"] or "unnamed", a["kind"])
