@@ -79,6 +79,8 @@ typedef struct wa_tensor_file wa_tensor_file;
  * otherwise). wa_tensor_file_free it. */
 WA_API wa_status wa_tensor_read(const char *path, const char *shape, wa_tensor_file **out, wa_error *err) WA_MUST_CHECK;
 WA_API const wa_tensor_type *wa_tensor_file_type(const wa_tensor_file *f, const void **data, size_t *bytes); /* borrowed */
+/* "f32[1,3,224,224]" */
+WA_API wa_status wa_tensor_type_parse(const char *text, wa_tensor_type *out, wa_error *err) WA_MUST_CHECK;
 WA_API void wa_tensor_file_free(wa_tensor_file *f);
 WA_API wa_status wa_tensor_write_npy(const char *path, const wa_named_tensor *t, wa_error *err) WA_MUST_CHECK;
 

@@ -83,7 +83,8 @@ static json_t *plan_summary(const wa_plan *p, const wa_graph *g)
 
 static wa_status describe_shape(api_model *m, const wa_plan_request *q, api_shape *shape, wa_error *err)
 {
-    if (q->input_count == 0) return api_shape_embed(m, q->batch, q->length, shape, err);
+    const wa_graph *g = m->graph;
+    if (q->input_count == 0 && strcmp(m->task, "embed") == 0) return api_shape_embed(m, q->batch, q->length, shape, err);
     if (q->input_count > 64) return wa__fail(err, WA_LIMIT, "more than 64 inputs");
     memset(shape, 0, sizeof *shape);
     shape->task = "tensors";
@@ -92,6 +93,15 @@ static wa_status describe_shape(api_model *m, const wa_plan_request *q, api_shap
         shape->types[i] = q->inputs[i].type;
     }
     shape->input_count = (uint32_t)q->input_count;
+    for (uint32_t i = 0; q->input_count == 0 && i < g->input_count; i++) { /* a model whose shapes are all fixed */
+        const wa_value *v = &g->values[g->inputs[i]];
+        int64_t n;
+        if (!wa__type_count(&v->type, &n) || i == 64)
+            return wa__fail(err, WA_INVALID_ARGUMENT, "input \"%.*s\" has open dims; give its shape: --input %.*s=f32[1,16]", WA_STR_ARG(v->name), WA_STR_ARG(v->name));
+        shape->names[i] = v->name.ptr;
+        shape->types[i] = v->type;
+        shape->input_count = i + 1;
+    }
     return WA_OK;
 }
 

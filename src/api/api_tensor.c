@@ -9,11 +9,10 @@ struct wa_tensor_file {
     void *owned;
 };
 
-/* "f32[1,3,224,224]" */
-static wa_status parse_shape(const char *text, wa_tensor_type *t, wa_error *err)
+wa_status wa_tensor_type_parse(const char *text, wa_tensor_type *out, wa_error *err)
 {
     const char *open = strchr(text, '[');
-    memset(t, 0, sizeof *t);
+    wa_tensor_type parsed = {0}, *t = &parsed;
     for (uint32_t d = 1; open && wa__dtype_info(d)->bits; d++)
         if (strlen(wa__dtype_info(d)->name) == (size_t)(open - text) && memcmp(wa__dtype_info(d)->name, text, (size_t)(open - text)) == 0) t->dtype = (wa_dtype)d;
     bool ok = t->dtype != WA_DTYPE_NONE;
@@ -24,6 +23,7 @@ static wa_status parse_shape(const char *text, wa_tensor_type *t, wa_error *err)
         p += n + (p[n] == ',');
     }
     if (!ok) return wa__fail(err, WA_INVALID_ARGUMENT, "\"%s\" is not a type and shape such as f32[1,3,224,224] or i64[2]", text);
+    *out = parsed;
     return WA_OK;
 }
 
@@ -32,7 +32,7 @@ static wa_status read_any(wa_tensor_file *f, const char *path, const char *shape
     wa_str name = wa__str(path);
     uint64_t bytes;
     if (shape) {
-        WA_TRY(parse_shape(shape, &f->type, err));
+        WA_TRY(wa_tensor_type_parse(shape, &f->type, err));
         if (!wa__type_bytes(&f->type, &bytes) || bytes != f->map.size)
             return wa__fail(err, WA_INVALID_ARGUMENT, "%s has %zu bytes, which %s does not take", path, f->map.size, shape);
         f->data = f->map.data;

@@ -22,6 +22,14 @@ def run(*args, check=0, text=None, env=None):
     return p
 
 
+def floats(path):
+    """Elements of a small f32 .npy."""
+    with open(path, "rb") as f:
+        data = f.read()
+    start = 10 + struct.unpack("<H", data[8:10])[0]
+    return struct.unpack("<%df" % ((len(data) - start) // 4), data[start:])
+
+
 def processes_of(home):
     """Every process that names this home on its command line or in its environment."""
     found = []
@@ -88,6 +96,17 @@ class Cli(unittest.TestCase):
             self.assertIn("32 bytes", p.stderr)
             p = run("run", L3, "-i", "nope=%s/ids.bin:i64[1,4]" % t, "--target", "cpu", check=2)
             self.assertIn('"nope"', p.stderr)
+
+    def test_mixed_plan_runs_its_cpu_segment(self):
+        here = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fixtures", "mixed")
+        targets = [("cpu", None)] + [("webgpu", b) for b, p in (("chromium", "chromium"), ("firefox", "firefox-esr")) if shutil.which(p)]
+        for target, browser in targets:
+            with tempfile.TemporaryDirectory() as t:
+                r = json.loads(run("run", here + "/model.onnx", "-i", "x=%s/x.npy" % here, "--target", target, "--no-fallback", "-o", t, "--json", *(["--browser", browser] if browser else [])).stdout)
+                self.assertEqual(r["cpu_segments"], 1 if browser else 0)
+                self.assertLess(max(abs(a - b) for a, b in zip(floats(t + "/y.npy"), floats(here + "/y.npy"))), 1e-5, browser)
+                self.assertEqual(r["memory_bytes"]["predicted"], r["memory_bytes"]["actual"])
+        self.assertIn("CumSum", run("plan", here + "/model.onnx", "-i", "x=f32[5,12]", "--print").stdout)
 
     def test_simulation_says_so(self):
         r = json.loads(run("run", L3, "x", "--target", "webgpu", "--browser", "firefox", "--simulate", "--json").stdout)
