@@ -166,7 +166,7 @@ WA_API void wa_bridge_free(wa_bridge *b); /* closes the browser */
 WA_API wa_status wa_bridge_capabilities(wa_bridge *b, char **json, wa_error *err) WA_MUST_CHECK;
 /* As wa_accelerate, in this browser. */
 WA_API wa_status wa_bridge_request_inference(wa_bridge *b, const wa_accelerate_options *o, wa_result **out, wa_error *err) WA_MUST_CHECK;
-/* The small-run benchmark of docs/SPEED.md: JSON of medians; wa_string_free it. */
+/* The smallest run: 10 dispatches and a 4 KiB readback; JSON of medians; wa_string_free it. */
 WA_API wa_status wa_bridge_benchmark(wa_bridge *b, char **json, wa_error *err) WA_MUST_CHECK;
 
 /* --- models and plans ------------------------------------------------------------------------------ */

@@ -94,6 +94,9 @@ typedef struct api_choice { /* where a run goes, and why */
     char fallback[512]; /* empty: none */
 } api_choice;
 wa_status api_target_choose(wa_accelerator *a, const wa_accelerate_options *o, const char *model_type, api_choice *out, wa_error *err) WA_MUST_CHECK;
+/* What the browser that a run will probably open offers, as its last session showed, else WebGPU's
+ * defaults; false when the run will not open one. For saying before it starts what memory it will take. */
+bool api_target_expected(wa_accelerator *a, const wa_accelerate_options *o, const char *model_type, wa_plan_target *out);
 wa_status api_session_cpu(wa_accelerator *a, api_session **out, wa_error *err) WA_MUST_CHECK;
 /* The browser that `name` means (a family, an id or a path), reused when open. software: its software
  * adapter will do. WA_BROWSER when it cannot be had, WA_ADAPTER when it shows no fitting adapter. */

@@ -376,6 +376,20 @@ static wa_status check_options(const wa_accelerate_options *o, wa_error *err)
     return WA_OK;
 }
 
+/* Says what GPU memory the run will take before any browser starts: the plan for what its last session
+ * offered, which is the one that runs unless the adapter changed. */
+static wa_status predict(job *j, wa_error *err)
+{
+    wa_plan_target t;
+    wa_plan *p = NULL;
+    bool cached;
+    if (!api_target_expected(j->a, j->o, j->m->model_type, &t)) return WA_OK;
+    WA_TRY(api_compile(j->a, j->m, &j->shape, &t, &p, &cached, err));
+    j->predicted = wa__plan_bytes(p, WA_TARGET_WEBGPU);
+    wa__plan_free(p);
+    return WA_OK;
+}
+
 static wa_status execute(job *j, api_session *pinned, wa_error *err)
 {
     WA_TRY(check_options(j->o, err));
@@ -385,6 +399,7 @@ static wa_status execute(job *j, api_session *pinned, wa_error *err)
     if (strcmp(j->shape.task, "tensors") == 0 && j->o->text_count)
         return wa__fail(err, WA_INVALID_ARGUMENT, "task tensors takes named inputs (--input), not texts");
     WA_TRY(j->o->text_count ? tokenize(j, err) : named_inputs(j, err));
+    if (!pinned) WA_TRY(predict(j, err));
     report(j, "browser", 0, 0);
     if (pinned) {
         j->choice.session = pinned;

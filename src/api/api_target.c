@@ -100,6 +100,44 @@ static void fill_target(api_session *s)
     snprintf(s->target.adapter, sizeof s->target.adapter, "%s/%s", t->adapter_vendor ? t->adapter_vendor : "", t->adapter_architecture ? t->adapter_architecture : "");
 }
 
+/* --- what a browser offered last time: $HOME/browsers/<id>/target.json ------------------------------ */
+
+static char *target_file(const wa_accelerator *a, const char *id) { return wa__format("%s/browsers/%s/target.json", a->home, id); }
+
+static void remember_target(const wa_accelerator *a, const api_session *s)
+{
+    const wa_plan_target *t = &s->target;
+    wa_error err = {0};
+    char *path = target_file(a, s->id);
+    char *text = api_json_text(json_pack("{s:i, s:I, s:I, s:i, s:i, s:b, s:s}", "features", (int)t->features, "limit_buffer", (json_int_t)t->limit_buffer, "limit_binding",
+                                         (json_int_t)t->limit_binding, "workgroup_bytes", (int)t->workgroup_bytes, "invocations", (int)t->invocations, "software", t->software,
+                                         "adapter", t->adapter));
+    if (path && text && wa__os_write_file(path, text, strlen(text), 0600, &err) != WA_OK) wa__log(WA_LOG_INFO, "api", "%s", err.message);
+    wa_string_free(text);
+    wa__free(path);
+}
+
+static bool recall_target(const wa_accelerator *a, const char *id, wa_plan_target *out)
+{
+    char *path = target_file(a, id);
+    wa_buf b;
+    wa__buf_init(&b, 4096);
+    json_t *o = path && wa__os_read_file(path, &b, NULL) == WA_OK ? json_loadb(b.ptr, b.len, 0, NULL) : NULL;
+    int features, workgroup, invocations, software;
+    json_int_t buffer, binding;
+    const char *adapter;
+    bool ok = o && json_unpack(o, "{s:i, s:I, s:I, s:i, s:i, s:b, s:s}", "features", &features, "limit_buffer", &buffer, "limit_binding", &binding, "workgroup_bytes", &workgroup,
+                               "invocations", &invocations, "software", &software, "adapter", &adapter) == 0;
+    if (ok) {
+        *out = (wa_plan_target){WA_TARGET_WEBGPU, (uint32_t)features, (uint64_t)buffer, (uint64_t)binding, (uint32_t)workgroup, (uint32_t)invocations, software != 0, ""};
+        snprintf(out->adapter, sizeof out->adapter, "%s", adapter);
+    }
+    json_decref(o);
+    wa__buf_done(&b);
+    wa__free(path);
+    return ok;
+}
+
 static wa_status open_browser(wa_accelerator *a, const wa_browser_info *info, bool software, uint32_t timeout_ms, api_session **out, wa_error *err)
 {
     wa_browser_machine machine;
@@ -135,6 +173,7 @@ static wa_status open_browser(wa_accelerator *a, const wa_browser_info *info, bo
     snprintf(s.id, sizeof s.id, "%s", info->id);
     snprintf(s.step, sizeof s.step, "%s", step.name ? step.name : "");
     fill_target(&s);
+    remember_target(a, &s);
     a->sessions[a->session_count] = s;
     *out = &a->sessions[a->session_count++];
     return WA_OK;
@@ -255,4 +294,25 @@ wa_status api_target_choose(wa_accelerator *a, const wa_accelerate_options *o, c
     if (s == WA_CANCELLED) return wa__fail(err, s, "%s", why.message);
     snprintf(c->reason, sizeof c->reason, "the CPU: %s", text);
     return to_cpu(a, c, err);
+}
+
+bool api_target_expected(wa_accelerator *a, const wa_accelerate_options *o, const char *model_type, wa_plan_target *out)
+{
+    wa_browser_machine m;
+    wa_browser_list l = {0};
+    wa_browser_family order[WA_BROWSER_FAMILY_COUNT];
+    bool webgpu = o->target && strcmp(o->target, "webgpu") == 0, is_auto = !o->target || !*o->target || strcmp(o->target, "auto") == 0;
+    if (o->simulate || (!webgpu && !is_auto)) return false;
+    wa__browser_machine_scan(NULL, &m);
+    bool hardware = m.gpu_count > 0 || m.has_wsl;
+    if (!o->browser && !hardware) return false;
+    if (wa__browser_discover(NULL, &l, NULL) != WA_OK) return false;
+    const wa_browser_info *info = o->browser ? wa__browser_pick(&l, o->browser, true) : NULL;
+    size_t n = o->browser ? 0 : wa__browser_priors(model_type, "webgpu", order);
+    for (size_t i = 0; i < n && !info; i++) info = wa__browser_pick(&l, wa__browser_family_name(order[i]), false);
+    *out = (wa_plan_target){.target = WA_TARGET_WEBGPU, .software = !hardware};
+    if (info) recall_target(a, info->id, out);
+    bool found = info != NULL;
+    wa__browser_list_free(&l);
+    return found;
 }
