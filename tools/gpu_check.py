@@ -12,6 +12,7 @@ ap.add_argument("--layers", type=int, default=6)
 ap.add_argument("--shapes", default="1x16,1x128,32x128")
 ap.add_argument("--runs", type=int, default=100)
 ap.add_argument("--browser", default="")
+ap.add_argument("--out", default="", help="write the figures there as JSON")
 args = ap.parse_args()
 import numpy as np, torch
 from transformers import BertConfig, BertModel
@@ -27,6 +28,7 @@ if not os.path.exists(folder):
                {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}], open(folder + "/modules.json", "w"))
     json.dump({"word_embedding_dimension": 384, "pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False, "pooling_mode_max_tokens": False, "pooling_mode_mean_sqrt_len_tokens": False}, open(folder + "/1_Pooling/config.json", "w"))
 bad = False
+rows = []
 for shape in args.shapes.split(","):
     b, n = map(int, shape.split("x"))
     rng = np.random.default_rng(b * 1000 + n)
@@ -59,6 +61,10 @@ for shape in args.shapes.split(","):
         worst = float(np.abs(got - want).max())
         ok = cos >= 0.99999 and worst <= 1e-4 and r["memory_bytes"]["predicted"] == r["memory_bytes"]["actual"]
         bad = bad or not ok
+        keep = ["latency_ms", "latency_p90_ms", "gpu_ms", "load_ms", "first_result_ms", "dispatches", "adapter", "browser", "browser_version", "memory_bytes", "reason", "system"]
+        rows.append(dict(shape=shape, target=target, ok=ok, cosine=cos, max_abs=worst, wall_s=round(wall, 3), runs=args.runs, **{k: r[k] for k in keep}))
         print(shape, target, "OK" if ok else "WRONG", "cosine %.8f max abs %.2e median %.3f ms p90 %.3f gpu %s ms, load %.0f ms, first result %.0f ms, wall %.2f s, %d dispatches, %s, memory %s" % (
             cos, worst, r["latency_ms"], r["latency_p90_ms"], r["gpu_ms"], r["load_ms"], r["first_result_ms"], wall, r["dispatches"], json.dumps(r["adapter"]), r["memory_bytes"]), "|", r["reason"])
+if args.out:
+    json.dump(dict(model="MiniLM-L6 shapes, seeded weights, f32", when=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), rows=rows), open(args.out, "w"), indent=1)
 sys.exit(bad)

@@ -38,8 +38,8 @@ static void probe(wa_accelerator *a, json_t *entry, const wa_browser_info *b, bo
         return;
     }
     const wa_run_target *t = s->runner->ops->target(s->runner);
-    const char *name = t->adapter_device && *t->adapter_device ? t->adapter_device : t->adapter_description && *t->adapter_description ? t->adapter_description : t->adapter_architecture;
-    json_object_set_new(entry, "adapter", json_pack("{s:s, s:s?, s:s?, s:b}", "name", name && *name ? name : "unnamed", "vendor", t->adapter_vendor, "architecture",
+    const char *name = api_adapter_name(t);
+    json_object_set_new(entry, "adapter", json_pack("{s:s, s:s?, s:s?, s:b}", "name", name ? name : "unnamed", "vendor", t->adapter_vendor, "architecture",
                                                     t->adapter_architecture, "software", t->adapter_software));
     json_object_set_new(entry, "features", features_json(t));
     json_object_set_new(entry, "step", json_string(s->step));

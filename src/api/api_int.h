@@ -94,6 +94,8 @@ typedef struct api_choice { /* where a run goes, and why */
     char fallback[512]; /* empty: none */
 } api_choice;
 wa_status api_target_choose(wa_accelerator *a, const wa_accelerate_options *o, const char *model_type, api_choice *out, wa_error *err) WA_MUST_CHECK;
+/* The most telling of an adapter's names; NULL when it gives none. */
+const char *api_adapter_name(const wa_run_target *t);
 /* What the browser that a run will probably open offers, as its last session showed, else WebGPU's
  * defaults; false when the run will not open one. For saying before it starts what memory it will take. */
 bool api_target_expected(wa_accelerator *a, const wa_accelerate_options *o, const char *model_type, wa_plan_target *out);

@@ -264,7 +264,6 @@ static bool record_where(job *j)
 {
     wa_result *r = j->r;
     const wa_run_target *t = j->choice.session->runner->ops->target(j->choice.session->runner);
-    const char *name = t->adapter_device && *t->adapter_device ? t->adapter_device : t->adapter_description && *t->adapter_description ? t->adapter_description : t->adapter_architecture;
     const wa_browser *b = j->choice.session->browser; /* it knows its whole version, the page a shortened one */
     const char *version = b && strchr(wa__browser_version(b), '/') ? strchr(wa__browser_version(b), '/') + 1 : t->browser_version;
     bool ok = api_result_set(r, "target", text(t->target)) && api_result_set(r, "browser", t->browser ? text(j->choice.session->family) : NULL) &&
@@ -272,7 +271,7 @@ static bool record_where(job *j)
               api_result_set(r, "adapter", adapter_json(t)) && api_result_set(r, "adapter_is_software", t->browser ? json_boolean(t->adapter_software) : NULL) &&
               api_result_set(r, "simulated", json_boolean(j->choice.simulated)) && api_result_set(r, "real", json_boolean(!j->choice.simulated)) &&
               api_result_set(r, "fallback", text(j->choice.fallback)) && api_result_set(r, "reason", text(j->choice.reason));
-    if (t->browser) ok = ok && api_result_set(r, "adapter_name", text(name));
+    if (t->browser) ok = ok && api_result_set(r, "adapter_name", text(api_adapter_name(t)));
     return ok;
 }
 

@@ -69,6 +69,14 @@ wa_status api_session_load(wa_accelerator *a, api_session *s, const api_model *m
 
 /* --- opening a browser ---------------------------------------------------------------------------- */
 
+const char *api_adapter_name(const wa_run_target *t)
+{
+    const char *const names[] = {t->adapter_description, t->adapter_device, t->adapter_architecture, t->adapter_vendor};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (names[i] && *names[i]) return names[i];
+    return NULL;
+}
+
 typedef struct probe_state {
     wa_accelerator *a;
     bool software;
@@ -86,8 +94,7 @@ static wa_status probe(void *user, wa_browser *b, const wa_browser_step *step, u
     p->runner = NULL;
     WA_TRY(api_page_connect(p->a, b, limit_ms, &p->runner, err));
     const wa_run_target *t = p->runner->ops->target(p->runner);
-    const char *name = t->adapter_description && *t->adapter_description ? t->adapter_description : t->adapter_device && *t->adapter_device ? t->adapter_device : t->adapter_architecture;
-    snprintf(attempt->adapter, sizeof attempt->adapter, "%s", name ? name : "");
+    snprintf(attempt->adapter, sizeof attempt->adapter, "%s", api_adapter_name(t) ? api_adapter_name(t) : "unnamed");
     attempt->accepted = !t->adapter_software || p->software;
     if (!attempt->accepted) snprintf(attempt->reason, sizeof attempt->reason, "only a software adapter (%s)", attempt->adapter);
     return WA_OK;
