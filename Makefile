@@ -1,6 +1,7 @@
 # A thin front to CMake and CTest. `make` builds build/webaccel; README.md tells the rest.
 BUILD ?= build
-GENERATOR := $(shell command -v ninja >/dev/null 2>&1 && echo "-G Ninja")
+# Asked when cmake runs, after tools/deps.sh: on a bare machine that brings Ninja. A configured tree keeps its own.
+generator = $$([ -e $(1)/CMakeCache.txt ] || ! command -v ninja >/dev/null 2>&1 || echo "-G Ninja")
 CMAKE_FLAGS ?=
 PREFIX ?= /usr/local
 DEPS := $(CURDIR)/build/deps
@@ -12,8 +13,7 @@ all: $(BUILD)/CMakeCache.txt
 
 $(BUILD)/CMakeCache.txt: CMakeLists.txt
 	@tools/deps.sh
-	@cmake -S . -B $(BUILD) $(GENERATOR) -DWA_DEPS_DIR=$(DEPS) $(CMAKE_FLAGS) >/dev/null
-	@ln -sf $(BUILD)/compile_commands.json compile_commands.json
+	@cmake -S . -B $(BUILD) $(call generator,$(BUILD)) -DWA_DEPS_DIR=$(DEPS) $(CMAKE_FLAGS) >/dev/null
 
 # Debian's packages and registry packages, pinned by version and checksum; no network the second time.
 deps:
@@ -34,7 +34,7 @@ bench: all
 
 asan:
 	@tools/deps.sh
-	@cmake -S . -B build-asan $(GENERATOR) -DWA_DEPS_DIR=$(DEPS) -DWA_ASAN=ON >/dev/null
+	@cmake -S . -B build-asan $(call generator,build-asan) -DWA_DEPS_DIR=$(DEPS) -DWA_ASAN=ON >/dev/null
 	@cmake --build build-asan
 	@ctest --test-dir build-asan --output-on-failure
 
@@ -55,4 +55,4 @@ gpu-bundle: all
 	@tools/gpu_bundle.sh $(BUILD)/webaccel
 
 clean:
-	rm -rf $(BUILD) build-asan build-fuzz compile_commands.json
+	rm -rf $(BUILD) build-asan build-fuzz

@@ -147,7 +147,7 @@ def in_browser(kind, rows, runs, seconds):
     start = time.time()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         p = subprocess.Popen([args.chrome, *shlex.split(args.flags), "--user-data-dir=" + profile, "--remote-debugging-port=0", "http://127.0.0.1:%d/peers.html" % server.server_port],
-                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env={**os.environ, "TMPDIR": profile})
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env={**os.environ, "TMPDIR": profile, "HOME": profile})
         ok = done.wait(seconds)
         os.killpg(p.pid, signal.SIGKILL)
         p.wait()

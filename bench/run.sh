@@ -13,8 +13,8 @@ if [ ! -e "$peers/.done" ]; then
     rm -rf "$peers"
     mkdir -p "$peers"
     pip=$(command -v pip3 || echo "python3 -m pip")
-    $pip install -q --disable-pip-version-check --root-user-action=ignore --target "$peers/python" onnxruntime==1.32.0 numpy==2.4.6
-    (cd "$peers" && npm pack --silent onnxruntime-web@1.30.0 >/dev/null && tar xzf onnxruntime-web-*.tgz && mv package onnxruntime-web && rm -f ./*.tgz)
+    $pip install -q --no-cache-dir --disable-pip-version-check --root-user-action=ignore --target "$peers/python" onnxruntime==1.32.0 numpy==2.4.6
+    (cd "$peers" && npm pack --silent --cache "$peers/npm" --no-update-notifier onnxruntime-web@1.30.0 >/dev/null && tar xzf onnxruntime-web-*.tgz && mv package onnxruntime-web && rm -rf npm ./*.tgz)
     : >"$peers/.done"
 fi
 PYTHONPATH=$peers/python exec python3 "$root/bench/bench.py" --command "$command" --peers "$peers" --deps "$root/build/deps" "$@"

@@ -22,10 +22,7 @@ function(wa_install_rules)
   install(FILES ${CMAKE_BINARY_DIR}/webaccel.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME webaccel)
   install(FILES ${CMAKE_BINARY_DIR}/_webaccel DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
   install(FILES ${CMAKE_BINARY_DIR}/webaccel.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
-  install(FILES ${WA_DEPS_DIR}/lib/libduckdb.so DESTINATION ${CMAKE_INSTALL_LIBDIR}/webaccel OPTIONAL)
-  if(TARGET webaccel_headless_layer)
-    install(TARGETS webaccel_headless_layer LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/webaccel)
-  endif()
+  install(FILES ${WA_DEPS_DIR}/lib/libduckdb.so DESTINATION lib/webaccel OPTIONAL) # where the command looks, whatever LIBDIR is
   # The example and the public headers, as C and as C++ users have them.
   add_executable(example_embed ${CMAKE_SOURCE_DIR}/examples/embed.c)
   target_include_directories(example_embed PRIVATE ${CMAKE_SOURCE_DIR}/include)

@@ -21,16 +21,17 @@ fi
 if [ -n "$missing" ]; then
     if [ "$(id -u)" = 0 ]; then
         echo "deps: installing Debian packages:$missing"
+        mkdir -p "$root/build"
         export DEBIAN_FRONTEND=noninteractive
         apt-get update -q >/dev/null || echo "deps: apt-get update failed; trying with the lists at hand" >&2
         # shellcheck disable=SC2086
-        apt-get install -y -q --no-install-recommends $missing >"$root/.deps.log" 2>&1 || {
-            tail -n 20 "$root/.deps.log" >&2
-            rm -f "$root/.deps.log"
+        apt-get install -y -q --no-install-recommends $missing >"$root/build/apt.log" 2>&1 || {
+            tail -n 20 "$root/build/apt.log" >&2
+            rm -f "$root/build/apt.log"
             echo "deps: apt-get could not install:$missing" >&2
             exit 1
         }
-        rm -f "$root/.deps.log"
+        rm -f "$root/build/apt.log"
     else
         echo "deps: not root, so these Debian packages are not installed:$missing" >&2
         echo "deps: ask root for: apt-get install --no-install-recommends$missing" >&2

@@ -37,7 +37,7 @@ trap 'exit 130' INT TERM
 
 # fetch PACKAGE@VERSION FILE SHA512 MEMBER
 fetch() {
-    (cd "$work" && npm pack --silent "$1" >/dev/null) || {
+    (cd "$work" && npm pack --silent --cache "$work/npm" --no-update-notifier "$1" >/dev/null) || {
         echo "fetch_duckdb: npm could not fetch $1: is the network up?" >&2
         exit 1
     }

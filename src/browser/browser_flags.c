@@ -100,16 +100,18 @@ void wa__flags_env(const wa_flags_in *f, const char *layer_share, wa_strings *en
 {
     extern char **environ;
     const wa_browser_machine *m = f->o->machine;
+    /* Crash reports, drivers' shader caches and downloads stay in the profile, and another user could
+     * not use root's home. A window on somebody's screen needs that person's settings. */
+    bool own_home = f->in->drop || !f->o->headful;
     bool icd = f->o->step && f->o->step->icd && m && m->vk_driver_files[0];
     for (char **e = environ; *e; e++) {
         if (dropped_variable(*e) || (layer_share && !strncmp(*e, "XDG_DATA_DIRS=", 14))) continue;
-        if (f->in->drop && (!strncmp(*e, "HOME=", 5) || !strncmp(*e, "XDG_", 4))) continue;
+        if (own_home && (!strncmp(*e, "HOME=", 5) || (!strncmp(*e, "XDG_", 4) && strncmp(*e, "XDG_DATA_DIRS=", 14) != 0))) continue;
         if (icd && (!strncmp(*e, "VK_DRIVER_FILES=", 16) || !strncmp(*e, "VK_ICD_FILENAMES=", 17))) continue;
         wa__strings_add(env, "%s", *e);
     }
     wa__strings_add(env, "TMPDIR=%s", f->in->tmp);
-    /* Another user cannot use root's home; what it writes there goes with the instance. */
-    if (f->in->drop) wa__strings_add(env, "HOME=%s", f->in->tmp);
+    if (own_home) wa__strings_add(env, "HOME=%s", f->in->profile);
     if (layer_share) {
         const char *dirs = getenv("XDG_DATA_DIRS");
         wa__strings_add(env, "XDG_DATA_DIRS=%s:%s", layer_share, dirs && *dirs ? dirs : "/usr/local/share:/usr/share");
@@ -194,7 +196,8 @@ wa_status wa__flags_user_js(const wa_browser_step *step, wa_buf *out, wa_error *
 static char *layer_near(const char *file)
 {
     static const char *const places[] = {"VkLayer_webaccel_headless.so", "../lib/VkLayer_webaccel_headless.so",
-                                         "../lib/webaccel/VkLayer_webaccel_headless.so", "../VkLayer_webaccel_headless.so"};
+                                         "../lib/webaccel/VkLayer_webaccel_headless.so", "webaccel/VkLayer_webaccel_headless.so",
+                                         "../VkLayer_webaccel_headless.so"};
     char *folder = file ? wa__os_realpath(file) : NULL, *slash = folder ? strrchr(folder, '/') : NULL;
     char *found = NULL;
     if (slash) *slash = 0;

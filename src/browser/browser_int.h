@@ -105,7 +105,7 @@ typedef struct wa_flags_in {
 /* Chromium's arguments, argv[0] first, one --enable-features and one --disable-features. */
 void wa__flags_chromium(const wa_flags_in *f, wa_strings *argv);
 void wa__flags_firefox(const wa_flags_in *f, wa_strings *argv);
-/* Our environment less what steers loaders and snaps, plus TMPDIR, the layer and drivers. */
+/* Our environment less what steers loaders and snaps, plus TMPDIR, HOME, the layer and drivers. */
 void wa__flags_env(const wa_flags_in *f, const char *layer_share, wa_strings *env);
 /* Text of user.js. */
 wa_status wa__flags_user_js(const wa_browser_step *step, wa_buf *out, wa_error *err) WA_MUST_CHECK;

@@ -31,14 +31,28 @@ static wa_status use(const char *path, wa_duckdb *out, wa_error *err)
     return WA_OK;
 }
 
-/* <folder of the executable>/<middle>libduckdb.so */
-static char *beside(const char *middle)
+/* The executable, or the library that holds this code (Python's process is python's executable). */
+static char *self_path(bool executable)
 {
-    char *self = wa__os_executable();
-    char *slash = self ? strrchr(self, '/') : NULL;
-    char *path = slash ? wa__format("%.*s/%slibduckdb.so", (int)(slash - self), self, middle) : NULL;
+    static const char here;
+    Dl_info self;
+    if (executable) return wa__os_executable();
+    return dladdr(&here, &self) != 0 && self.dli_fname ? wa__os_realpath(self.dli_fname) : NULL;
+}
+
+/* <folder of either>/<one of the usual places>libduckdb.so */
+static wa_status use_beside(bool executable, wa_duckdb *out)
+{
+    static const char *const middles[] = {"", "lib/", "../lib/", "../lib/webaccel/", "deps/lib/", "webaccel/"};
+    char *self = self_path(executable), *slash = self ? strrchr(self, '/') : NULL;
+    wa_status s = WA_NOT_FOUND;
+    for (size_t i = 0; slash && s != WA_OK && i < sizeof middles / sizeof *middles; i++) {
+        char *path = wa__format("%.*s/%slibduckdb.so", (int)(slash - self), self, middles[i]);
+        if (path) s = use(path, out, NULL);
+        wa__free(path);
+    }
     wa__free(self);
-    return path;
+    return s;
 }
 
 wa_status wa__duckdb_load(const char *library, wa_duckdb *out, wa_error *err)
@@ -48,13 +62,7 @@ wa_status wa__duckdb_load(const char *library, wa_duckdb *out, wa_error *err)
         wa_status s = use(named, out, err);
         return s == WA_OK ? s : wa__fail_in(err, s, "the DuckDB library that %s names", library ? "the call" : "WEBACCEL_DUCKDB");
     }
-    static const char *const middles[] = {"", "lib/", "../lib/", "deps/lib/"};
-    for (size_t i = 0; i < sizeof middles / sizeof *middles; i++) {
-        char *path = beside(middles[i]);
-        wa_status s = path ? use(path, out, NULL) : WA_NOT_FOUND;
-        wa__free(path);
-        if (s == WA_OK) return s;
-    }
+    if (use_beside(true, out) == WA_OK || use_beside(false, out) == WA_OK) return WA_OK;
     if (use(WA_DEPS_DIR "/lib/libduckdb.so", out, NULL) == WA_OK) return WA_OK;
     if (use("libduckdb.so", out, NULL) == WA_OK) return WA_OK;
     return wa__fail(err, WA_NOT_FOUND,

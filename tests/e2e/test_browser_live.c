@@ -165,9 +165,12 @@ static void test_hung_page_is_seen_and_interrupted(void **state)
     char *json = NULL;
     assert_int_equal(wa__browser_evaluate(b, "(()=>{for(;;);})()", 300, &json, &err), WA_TIMEOUT);
     bool browser_ok, page_ok;
-    assert_ok(wa__browser_ping(b, 400, &browser_ok, &page_ok, &err), err);
+    for (int i = 0; i < 10; i++) { /* a busy machine may be slower than the limit */
+        assert_ok(wa__browser_ping(b, 400, &browser_ok, &page_ok, &err), err);
+        assert_false(page_ok);
+        if (browser_ok) break;
+    }
     assert_true(browser_ok);
-    assert_false(page_ok);
     if (browser.family == WA_BROWSER_FIREFOX) {
         assert_int_equal(wa__browser_interrupt(b, 1000, &err), WA_UNSUPPORTED);
     } else {
