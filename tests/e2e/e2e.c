@@ -39,7 +39,8 @@ int e2e_start(const char *name, const char *url, e2e_browser *out)
         setenv("HOME", dir, 1);
         int null = open(getenv("E2E_LOG") ? getenv("E2E_LOG") : "/dev/null", O_RDWR | O_CREAT, 0600);
         dup2(null, 1), dup2(null, 2);
-        if (chromium) execl(path, path, "--headless", "--no-sandbox", "--enable-unsafe-webgpu", "--no-first-run", profile, url, (char *)NULL);
+        if (chromium) execl(path, path, "--headless", "--no-sandbox", "--enable-unsafe-webgpu", "--no-first-run", "--disable-extensions", profile, url,
+                           (char *)NULL);
         else execl(path, path, "-headless", "-no-remote", "-profile", profile, url, (char *)NULL);
         _exit(127);
     }

@@ -51,8 +51,8 @@ with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
     json.dump(listed[::int(os.environ.get("WA_WGSL_EVERY", "1"))], open(cases, "w"))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    process = subprocess.Popen([browser, *flags, f"--user-data-dir={folder}/profile", "--no-first-run", f"http://127.0.0.1:{server.server_port}/"],
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env={**os.environ, "HOME": folder})
+    process = subprocess.Popen([browser, *flags, f"--user-data-dir={folder}/profile", "--no-first-run", "--disable-extensions", f"http://127.0.0.1:{server.server_port}/"],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env={**os.environ, "HOME": folder, "TMPDIR": folder})
     try:
         finished = done.wait(float(os.environ.get("WA_WGSL_SECONDS", "120")))
     finally:
