@@ -6,7 +6,11 @@ static json_t *ports(const wa_graph *g, const uint32_t *ids, uint32_t count)
     json_t *list = json_array();
     for (uint32_t i = 0; i < count && list; i++) {
         const wa_value *v = &g->values[ids[i]];
-        char type[256];
+        char type[256] = "known once its inputs' shapes are";
+        if (v->type.dtype == WA_DTYPE_NONE) {
+            json_array_append_new(list, json_pack("{s:s%, s:s}", "name", v->name.ptr, v->name.len, "type", type));
+            continue;
+        }
         size_t at = (size_t)snprintf(type, sizeof type, "%s[", wa__dtype_info(v->type.dtype)->name);
         for (uint32_t d = 0; d < v->type.rank && v->type.rank <= WA_RANK_MAX && at < sizeof type - 64; d++) {
             int64_t dim = v->type.dims[d];

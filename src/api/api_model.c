@@ -65,6 +65,9 @@ static wa_status add_folder(api_model *m, size_t *cap, const char *path, const c
     return s;
 }
 
+/* A model that is one file goes by this name however it was reached, since its plans name it. */
+static const char single_name[] = "model.onnx";
+
 static wa_status open_cid(wa_accelerator *a, api_model *m, wa_error *err)
 {
     wa_store *store;
@@ -81,15 +84,35 @@ static wa_status open_cid(wa_accelerator *a, api_model *m, wa_error *err)
     if (!m->cid) s = wa__no_memory(err, "a CID");
     for (size_t i = 0; i < tree.count && s == WA_OK; i++) {
         const wa_store_entry *e = &tree.entries[i];
-        const char *slash = strrchr(m->ref, '/');
-        if (e->kind != WA_STORE_FILE) continue;
-        s = add_file(m, &cap, e->path[0] ? e->path : slash ? slash + 1 : "model.onnx", e->disk, err);
+        if (e->kind == WA_STORE_FILE) s = add_file(m, &cap, e->path[0] ? e->path : single_name, e->disk, err);
     }
     if (s == WA_OK) {
         wa_error ignored = {0};
         if (wa__store_touch(store, &tree.root, true, &ignored) != WA_OK) wa__log(WA_LOG_INFO, "api", "use not counted: %s", ignored.message);
     }
     wa__store_tree_done(&tree);
+    return s;
+}
+
+/* A file, and what lies beside it under its name: external data ("x.onnx.data", "x.onnx_data", "x.bin"). */
+static wa_status open_file(api_model *m, size_t *cap, wa_error *err)
+{
+    const char *slash = strrchr(m->ref, '/'), *base = slash ? slash + 1 : m->ref;
+    size_t stem = strcspn(base, "."), count = 0;
+    char **names = NULL;
+    char *folder = slash ? wa__strndup(m->ref, (size_t)(slash - m->ref) + 1) : wa__strdup(".");
+    wa_status s = folder ? wa__os_list(folder, &names, &count, err) : wa__no_memory(err, m->ref);
+    for (size_t i = 0; i < count && s == WA_OK; i++) {
+        wa_file_info info = {0};
+        if (strncmp(names[i], base, stem) != 0 || (names[i][stem] != '.' && names[i][stem] != '_') || strcmp(names[i], base) == 0 || wa__str_ends(wa__str(names[i]), ".onnx")) continue;
+        char *full = wa__path_join(folder, names[i]);
+        s = full ? wa__os_stat(full, true, &info, err) : wa__no_memory(err, m->ref);
+        if (s == WA_OK && info.kind == WA_FILE_REGULAR) s = add_file(m, cap, names[i], full, err);
+        wa__free(full);
+    }
+    if (s == WA_OK) s = add_file(m, cap, m->file_count ? base : single_name, m->ref, err);
+    wa__os_list_free(names, count);
+    wa__free(folder);
     return s;
 }
 
@@ -100,11 +123,8 @@ static wa_status open_path(wa_accelerator *a, api_model *m, wa_error *err)
     WA_TRY(wa__os_stat(m->ref, true, &info, err));
     if (info.kind == WA_FILE_NONE) return wa__fail(err, WA_NOT_FOUND, "%s is neither a CID nor a path that exists", m->ref);
     if (info.kind == WA_FILE_DIR) WA_TRY(add_folder(m, &cap, m->ref, "", 0, err));
-    else {
-        const char *slash = strrchr(m->ref, '/');
-        WA_TRY(add_file(m, &cap, slash ? slash + 1 : m->ref, m->ref, err));
-    }
-    if (!a->enable_ipfs) return WA_OK;
+    else WA_TRY(open_file(m, &cap, err));
+    if (!a->enable_ipfs || (info.kind != WA_FILE_DIR && m->file_count > 1)) return WA_OK; /* a file's CID does not cover those beside it */
     /* The content's CID names the plan in the cache and the run in the results; unchanged files are
      * known to the store and not hashed again. */
     wa_store *store;

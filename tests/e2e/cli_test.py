@@ -108,6 +108,17 @@ class Cli(unittest.TestCase):
                 self.assertEqual(r["memory_bytes"]["predicted"], r["memory_bytes"]["actual"])
         self.assertIn("CumSum", run("plan", here + "/model.onnx", "-i", "x=f32[5,12]", "--print").stdout)
 
+    def test_every_form_of_one_model_agrees_with_pytorch(self):
+        here = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fixtures", "bert-tiny")
+        want = floats(here + "/embedding_mean_normalized.npy")
+        inputs = [x for n in ("input_ids", "attention_mask", "token_type_ids") for x in ("-i", "%s=%s/%s.npy" % (n, here, n))]
+        for browser in [None] + (["chromium"] if shutil.which("chromium") else []):
+            for form, most in [("hf", 1e-5), ("hf-f16", 1e-3), ("hf-bf16", 1e-2), ("opset14.onnx", 1e-5), ("opset17.onnx", 1e-5), ("dynamo.onnx", 1e-5)]:
+                r = json.loads(run("run", here + "/" + form, "--task", "embed", *inputs, "--json", "--no-fallback", *(["--target", "webgpu", "--browser", browser] if browser else ["--target", "cpu"])).stdout)
+                got = [x / sum(y * y for y in row) ** 0.5 for row in r["output"] for x in row]
+                self.assertEqual(len(got), len(want))
+                self.assertLess(max(abs(a - b) for a, b in zip(got, want)), most, "%s on %s" % (form, browser or "cpu"))
+
     def test_simulation_says_so(self):
         r = json.loads(run("run", L3, "x", "--target", "webgpu", "--browser", "firefox", "--simulate", "--json").stdout)
         self.assertEqual((r["target"], r["simulated"], r["is_simulation"], r["browser"]), ("cpu", True, True, None))
