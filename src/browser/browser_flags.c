@@ -111,7 +111,10 @@ void wa__flags_env(const wa_flags_in *f, const char *layer_share, wa_strings *en
         wa__strings_add(env, "%s", *e);
     }
     wa__strings_add(env, "TMPDIR=%s", f->in->tmp);
-    if (own_home) wa__strings_add(env, "HOME=%s", f->in->profile);
+    if (own_home) {
+        wa__strings_add(env, "HOME=%s", f->in->profile);
+        wa__strings_add(env, "XDG_CACHE_HOME=%s/.cache", f->in->profile); /* Mesa looks up home by user id */
+    }
     if (layer_share) {
         const char *dirs = getenv("XDG_DATA_DIRS");
         wa__strings_add(env, "XDG_DATA_DIRS=%s:%s", layer_share, dirs && *dirs ? dirs : "/usr/local/share:/usr/share");

@@ -37,6 +37,7 @@ int e2e_start(const char *name, const char *url, e2e_browser *out)
         setpgid(0, 0);
         setenv("TMPDIR", dir, 1);
         setenv("HOME", dir, 1);
+        setenv("XDG_CACHE_HOME", dir, 1);
         int null = open(getenv("E2E_LOG") ? getenv("E2E_LOG") : "/dev/null", O_RDWR | O_CREAT, 0600);
         dup2(null, 1), dup2(null, 2);
         if (chromium) execl(path, path, "--headless", "--no-sandbox", "--enable-unsafe-webgpu", "--no-first-run", "--disable-extensions", profile, url,

@@ -231,7 +231,8 @@ static void test_command_line_has_one_switch_of_each(void **state)
         assert_int_equal(count_prefix(&env, "TMPDIR="), 1);
         assert_int_equal(count_prefix(&env, "HOME="), 1);
         assert_int_equal(count_prefix(&env, "HOME=/x/p"), 1); /* nothing is left in the user's own */
-        assert_int_equal(count_prefix(&env, "XDG_C"), 0);
+        assert_int_equal(count_prefix(&env, "XDG_C"), 1);
+        assert_int_equal(count_prefix(&env, "XDG_CACHE_HOME=/x/p/"), 1);
         assert_int_equal(count_prefix(&env, "XDG_DATA_DIRS=/x/share:"), 1);
         assert_int_equal(count_prefix(&env, "VK_DRIVER_FILES="), steps[i].icd ? 1 : 0);
         assert_int_equal(count_prefix(&env, "WEBACCEL_"), 0);
