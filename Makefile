@@ -11,9 +11,10 @@ DEPS := $(CURDIR)/build/deps
 all: $(BUILD)/CMakeCache.txt
 	@cmake --build $(BUILD)
 
-$(BUILD)/CMakeCache.txt: CMakeLists.txt
+$(BUILD)/CMakeCache.txt: CMakeLists.txt tools/deps.sh $(wildcard tools/fetch_*.sh tools/deps/*)
 	@tools/deps.sh
 	@cmake -S . -B $(BUILD) $(call generator,$(BUILD)) -DWA_DEPS_DIR=$(DEPS) $(CMAKE_FLAGS) >/dev/null
+	@touch $@
 
 # Debian's packages and registry packages, pinned by version and checksum; no network the second time.
 deps:
