@@ -6,7 +6,7 @@ WA_WGSL_ONLY=pattern runs only the cases whose name matches; WA_WGSL_EVERY=n eve
 test_wgsl writes plans, inputs and expected outputs as JSON; wgsl_check.html runs them. Only Python's
 own library is used. $CHROME and $GPU_FLAGS override browser and flags.
 """
-import http.server, json, os, re, shlex, shutil, signal, subprocess, sys, tempfile, threading
+import contextlib, http.server, json, os, re, shlex, shutil, signal, subprocess, sys, tempfile, threading, time
 
 here = os.path.dirname(os.path.abspath(__file__))
 browser = (sys.argv[2:] or [os.environ.get("CHROME") or shutil.which("chromium") or shutil.which("google-chrome") or ""])[0]
@@ -14,8 +14,7 @@ if not browser:
     print("skipped: no Chromium here")
     sys.exit(77)
 flags = shlex.split(os.environ.get("GPU_FLAGS", "--headless --enable-unsafe-webgpu --use-webgpu-adapter=swiftshader"))
-if os.geteuid() == 0:
-    flags.append("--no-sandbox")
+flags.append("--no-sandbox")  # root and containers have none, and the page is ours
 result, done = {}, threading.Event()
 
 
@@ -54,12 +53,19 @@ with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
     process = subprocess.Popen([browser, *flags, f"--user-data-dir={folder}/profile", "--no-first-run", "--disable-extensions", f"http://127.0.0.1:{server.server_port}/"],
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env={**os.environ, "HOME": folder, "TMPDIR": folder})
     try:
-        finished = done.wait(float(os.environ.get("WA_WGSL_SECONDS", "120")))
+        end = time.monotonic() + float(os.environ.get("WA_WGSL_SECONDS", "120"))
+        finished = False
+        while not finished and time.monotonic() < end and process.poll() is None:
+            finished = done.wait(1)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        died = process.poll()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     server.shutdown()
 if not finished:
+    if died is not None:
+        sys.exit("%s ended by itself: exit %d" % (browser, died))
     sys.exit("the page gave no result in time; so far: " + json.dumps(result)[:3000])
 if result.get("skip"):
     print("skipped:", result["skip"])
