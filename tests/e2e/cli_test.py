@@ -5,7 +5,7 @@ usage: cli_test.py WEBACCEL DEPS    exits 77 when the models are not here
 """
 import json, os, shutil, signal, struct, subprocess, sys, tempfile, threading, time, unittest
 
-COMMAND, DEPS = sys.argv[1], sys.argv[2]
+COMMAND, DEPS = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 L6, L3 = os.path.join(DEPS, "models", "l6"), os.path.join(DEPS, "models", "l3")
 if not os.path.exists(L6 + "/model.safetensors"):
     print("SKIPPED: %s is not here; make deps fetches it" % L6)
