@@ -25,7 +25,7 @@ demo: all
 
 check: CMAKE_FLAGS += -DWA_WERROR=$(if $(CI),ON,OFF)
 check: all
-	@ctest --test-dir $(BUILD) --output-on-failure -j 2 $(if $(CI),--repeat until-pass:2)
+	@ctest --test-dir $(BUILD) --output-on-failure -j 2
 
 check-full: all
 	@WA_CHECK_FULL=1 ctest --test-dir $(BUILD) --output-on-failure
