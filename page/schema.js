@@ -6,4 +6,4 @@ export const BUFFER_KIND = {"WEIGHTS": 1, "STATE": 2, "ARENA": 3, "PARAMS": 4, "
 export const TRANSFORM = {"NONE": 0, "TRANSPOSE2D": 1, "BF16_TO_F32": 2, "F16_TO_F32": 3, "I64_TO_I32": 4, "PACK_PANELS": 5, "F64_TO_F32": 6, "BOOL_TO_U32": 7, "COPY2D": 8};
 export const OPERAND = {"NONE": 0, "BUFFER": 1, "WEIGHT": 2};
 export const ATTR_KIND = {"INT": 1, "FLOAT": 2, "INTS": 3, "FLOATS": 4, "STRING": 5};
-export const DTYPE = {"F32": 1, "F16": 2, "BF16": 3, "F64": 4, "I8": 5, "U8": 6, "I16": 7, "U16": 8, "I32": 9, "U32": 10, "I64": 11, "U64": 12, "BOOL": 13, "I4": 14, "U4": 15};
+export const DTYPE = {"F32": 1, "F16": 2, "BF16": 3, "F64": 4, "I8": 5, "U8": 6, "I16": 7, "U16": 8, "I32": 9, "U32": 10, "I64": 11, "U64": 12, "BOOL": 13, "I4": 14, "U4": 15, "F8E4M3FN": 16, "F8E4M3FNUZ": 17, "F8E5M2": 18, "F8E5M2FNUZ": 19, "F4E2M1": 20, "F8E8M0": 21, "U2": 22, "I2": 23};

@@ -9,12 +9,12 @@ root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MAY = {
     "base": "", "net": "base", "ipfs": "base net", "graph": "base", "import": "base graph", "opt": "base graph",
     "plan": "base graph kernels", "kernels": "base", "run": "base plan", "cpu": "base plan run kernels",
-    "browser": "base net", "bridge": "base net plan run browser cpu", "task": "base plan run", "results": "base",
-    "api": "base net ipfs graph import opt plan kernels run cpu browser bridge task results",
+    "browser": "base net", "bridge": "base net plan run browser cpu", "task": "base plan run", "results": "base", "program": "base graph opt plan kernels run",
+    "api": "base net ipfs graph import opt plan kernels run program cpu browser bridge task results",
 }
 # plan.h shows graph.h and kernels.h to those who include it; only these headers may be named directly.
 ONLY = {("plan", "kernels"): {"kernels.h"}}
-NO_SYSTEM = {"graph", "import", "opt", "plan", "kernels", "task"}  # no sockets, files or threads of their own
+NO_SYSTEM = {"graph", "import", "opt", "plan", "kernels", "program", "task"}  # no sockets, files or threads of their own
 BANNED = re.compile(r"\b(strcpy|strcat|sprintf|strtok|atoi|gets|alloca)\s*\(")
 bad = []
 for path in sorted(glob.glob(root + "/src/*/*.[ch]") + glob.glob(root + "/cli/*.[ch]") + glob.glob(root + "/examples/*.c")):

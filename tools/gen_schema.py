@@ -45,7 +45,8 @@ def base_h():
         o.append(f" * {k}: {v}")
     o += [" */", "typedef struct wa_op_info {", "    const char *name;   /* NULL for an unused id */",
           "    const char *domain; /* \"\" ai.onnx, \"wa\" ours */", "    int inputs_min, inputs_max, outputs; /* -1: any */",
-          "    bool elementwise, foldable, view, random;", "} wa_op_info;", "",
+          "    bool elementwise, foldable, view, random;", "    uint32_t shape_inputs; /* bit i: a plan is made for the value of input i */",
+          "    const char *onnx; /* its name in its domain */", "} wa_op_info;", "",
           "/* Never NULL; name is NULL for an id not in the table. */", "const wa_op_info *wa__op_info(uint32_t op);",
           "/* Id by operator name and domain, WA_OP_NONE when unknown. Names need not be NUL-terminated. */",
           "wa_op wa__op_find(const char *name, uint32_t length, const char *domain);", "",
@@ -81,14 +82,15 @@ def names(fn, pairs, fallback="NULL"):
 def base_c():
     o = [f"/* {HEAD} */", '#include "base/schema_gen.h"', "#include <stddef.h>", "#include <string.h>", ""]
     o += ["static const wa_op_info op_table[WA_OP_COUNT] = {"]
-    for n, i, d, lo, hi, out, fl in ops["ops"]:
+    for n, i, d, lo, hi, out, fl, *rest in ops["ops"]:
         b = ["true" if c in fl else "false" for c in "efsr"]
-        o.append(f"    [{i}] = {{{q(n)}, {q(d)}, {lo}, {hi}, {out}, {', '.join(b)}}},")
+        shape = sum(1 << k for k in (rest[0] if rest else []))
+        o.append(f"    [{i}] = {{{q(n)}, {q(d)}, {lo}, {hi}, {out}, {', '.join(b)}, {shape}, {q(rest[1] if len(rest) > 1 else n)}}},")
     o += ["};", "", "const wa_op_info *wa__op_info(uint32_t op)", "{",
           "    return &op_table[op < WA_OP_COUNT ? op : 0];", "}", "",
           "wa_op wa__op_find(const char *name, uint32_t length, const char *domain)", "{",
           "    for (uint32_t i = 1; i < WA_OP_COUNT; i++) {", "        const wa_op_info *t = &op_table[i];",
-          "        if (t->name && strlen(t->name) == length && memcmp(t->name, name, length) == 0 &&",
+          "        if (t->name && strlen(t->onnx) == length && memcmp(t->onnx, name, length) == 0 &&",
           "            strcmp(t->domain, domain) == 0)", "            return (wa_op)i;", "    }", "    return WA_OP_NONE;", "}", ""]
     for fn, col in [("name", 0), ("text", 3)]:
         o += [f"const char *wa__status_{fn}(wa_status s)", "{", "    switch (s) {"]

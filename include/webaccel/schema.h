@@ -22,6 +22,7 @@ typedef enum wa_status {
     WA_BUSY = -15, /* exit 10: a resource is held by another process */
     WA_OFFLINE = -16, /* exit 3: content is not in the local store and the network was not allowed */
     WA_INTERNAL = -17, /* exit 70: a bug in webaccel; please report it */
+    WA_DYNAMIC = -18, /* exit 6: a shape depends on data that is known only at run time */
 } wa_status;
 
 /* Element types. Fields: name, id (stable, stored in plans), bits, ONNX TensorProto.DataType number (0: none), NumPy descr. */
@@ -42,6 +43,14 @@ typedef enum wa_dtype {
     WA_BOOL = 13,
     WA_I4 = 14,
     WA_U4 = 15,
+    WA_F8E4M3FN = 16,
+    WA_F8E4M3FNUZ = 17,
+    WA_F8E5M2 = 18,
+    WA_F8E5M2FNUZ = 19,
+    WA_F4E2M1 = 20,
+    WA_F8E8M0 = 21,
+    WA_U2 = 22,
+    WA_I2 = 23,
 } wa_dtype;
 
 #endif

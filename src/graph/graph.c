@@ -22,6 +22,7 @@ wa_status wa__graph_create(wa_graph **out, wa_error *err)
 void wa__graph_free(wa_graph *g)
 {
     if (!g) return;
+    for (uint32_t i = 0; i < g->child_count; i++) wa__graph_free(g->children[i]);
     wa__arena_done(g->arena);
     wa__free(g->arena);
     wa__free(g->values);
@@ -212,6 +213,23 @@ uint32_t wa__graph_add(wa_graph *g, wa_op op, const uint32_t *inputs, uint32_t i
 {
     uint32_t n = wa__graph_node(g, op, WA_STR(""), inputs, input_count, 1);
     return n == WA_NONE ? WA_NONE : g->nodes[n].outputs[0];
+}
+
+bool wa__graph_subgraph(wa_graph *g, uint32_t node, wa_str name, wa_graph *child, uint32_t capture_first, uint32_t capture_count)
+{
+    wa_node *n = &g->nodes[node];
+    wa_subgraph s = {.graph = child, .capture_first = capture_first, .capture_count = capture_count};
+    if (!wa__graph_copy_str(g, name, &s.name) || !wa__graph_push(g, &n->subgraphs, &n->subgraph_count, &s, sizeof s, WA_LIMIT_ATTRS)) return false;
+    if (wa__graph_push(g, &g->children, &g->child_count, &child, sizeof child, WA_LIMIT_NODES)) return true;
+    n->subgraph_count--;
+    return false;
+}
+
+const wa_subgraph *wa__node_subgraph(const wa_node *n, const char *name)
+{
+    for (uint32_t i = 0; i < n->subgraph_count; i++)
+        if (wa__str_is(n->subgraphs[i].name, name)) return &n->subgraphs[i];
+    return NULL;
 }
 
 bool wa__graph_output(wa_graph *g, uint32_t value)

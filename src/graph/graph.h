@@ -24,6 +24,12 @@
  * Operators: the elementwise ones of the table with 1 to 3 operands (Min, Max, Sum, Mean only with
  * two). Attributes become operands: LeakyRelu, Elu {x, alpha}; HardSigmoid {x, alpha, beta};
  * Gelu {x, 0 for erf or 1 for tanh}; Mod {a, b, fmod 0 or 1}; Clip {x, low or absent, high or absent}.
+ *
+ * Sub-graphs (If, Loop, Scan): a node owns child graphs. A child reads values of the graph around it
+ * only through the node: each captured value is appended to the node's inputs, after the operator's
+ * own, and the child's last capture_count inputs stand for them in that order. So uses, dead code,
+ * replacement and order need no look inside a child. A child's inputs may have types not known yet
+ * (dtype NONE, rank UNKNOWN); its sources are its parent's, index for index.
  */
 #ifndef WA_GRAPH_H
 #define WA_GRAPH_H
@@ -46,13 +52,22 @@ typedef struct wa_value {
     uint64_t offset;     /* data's place in that file */
 } wa_value;
 
+typedef struct wa_graph wa_graph;
+typedef struct wa_subgraph {
+    wa_str name;             /* the attribute's: "then_branch", "else_branch", "body" */
+    wa_graph *graph;         /* owned by the graph that the node is in (graph->children) */
+    uint32_t capture_first;  /* node->inputs[capture_first + i] is the child's input */
+    uint32_t capture_count;  /* graph->inputs[graph->input_count - capture_count + i] */
+} wa_subgraph;
+
 typedef struct wa_node {
     wa_op op;
     wa_str name;         /* from the model file, for error messages and profiles; may be empty */
     uint32_t *inputs;    /* value ids, WA_NONE for an omitted one */
     uint32_t *outputs;
     wa_attr *attrs;
-    uint32_t input_count, output_count, attr_count;
+    wa_subgraph *subgraphs;
+    uint32_t input_count, output_count, attr_count, subgraph_count;
     int32_t opset;       /* version of the operator's domain, 0 for ours */
     bool dead;           /* removed; swept by wa__graph_compact */
 } wa_node;
@@ -63,7 +78,7 @@ typedef struct wa_source {
     uint64_t size;
 } wa_source;
 
-typedef struct wa_graph {
+struct wa_graph {
     wa_arena *arena; /* owned */
     wa_value *values;
     wa_node *nodes;
@@ -77,7 +92,9 @@ typedef struct wa_graph {
     uint32_t source_count;
     wa_str name;       /* the model's own name for itself */
     wa_str model_type; /* "bert", ... as its config says; empty for ONNX without one */
-} wa_graph;
+    wa_graph **children; /* owned: every sub-graph that a node ever had */
+    uint32_t child_count;
+};
 
 /* --- life ------------------------------------------------------------------------------------- */
 wa_status wa__graph_create(wa_graph **out, wa_error *err) WA_MUST_CHECK;
@@ -107,6 +124,10 @@ bool wa__node_set_floats(wa_graph *g, uint32_t node, const char *name, const flo
 bool wa__node_set_str(wa_graph *g, uint32_t node, const char *name, wa_str v);
 int64_t wa__node_int(const wa_node *n, const char *name, int64_t fallback);
 float wa__node_float(const wa_node *n, const char *name, float fallback);
+/* Gives a node a child graph, taken (freed with g), whose captured values are the node's inputs
+ * [capture_first, capture_first + capture_count). False when memory runs out: child is still the caller's. */
+bool wa__graph_subgraph(wa_graph *g, uint32_t node, wa_str name, wa_graph *child, uint32_t capture_first, uint32_t capture_count);
+const wa_subgraph *wa__node_subgraph(const wa_node *n, const char *name); /* NULL when absent */
 bool wa__graph_output(wa_graph *g, uint32_t value); /* appended to outputs */
 uint32_t wa__graph_find(const wa_graph *g, wa_str value_name); /* WA_NONE when absent */
 
@@ -125,8 +146,10 @@ typedef struct wa_binding_dim { wa_str symbol; int64_t value; } wa_binding_dim;
 wa_status wa__graph_bind(wa_graph *g, const wa_binding_dim *dims, uint32_t count, wa_error *err) WA_MUST_CHECK;
 
 /* --- shapes, checks, text ---------------------------------------------------------------------- */
-/* Infers the output types of one node from its inputs' types and constant values. WA_UNSUPPORTED
- * when an input that decides the shape is not constant. */
+/* Whether the operator has a shape rule: what has none, and no decomposition (opt), cannot run. */
+bool wa__graph_op_known(wa_op op);
+/* Infers the output types of one node from its inputs' types and constant values. WA_DYNAMIC when
+ * the shape depends on data: an input that decides it is not constant (src/program splits there). */
 wa_status wa__graph_infer_node(wa_graph *g, uint32_t node, wa_error *err) WA_MUST_CHECK;
 /* Constant value as int64 list (Shape-like inputs); false when not a constant of an integer type. */
 bool wa__graph_const_ints(const wa_graph *g, uint32_t value, int64_t *out, uint32_t max, uint32_t *count);

@@ -248,6 +248,22 @@ static bool clone_node(wa_graph *g, const wa_node *in, wa_node *out)
     return true;
 }
 
+/* Children of a node already copied. */
+static bool clone_children(wa_graph *g, uint32_t node, const wa_node *in)
+{
+    g->nodes[node].subgraphs = NULL;
+    g->nodes[node].subgraph_count = 0;
+    for (uint32_t i = 0; i < in->subgraph_count; i++) {
+        const wa_subgraph *s = &in->subgraphs[i];
+        wa_graph *child;
+        if (wa__graph_clone(s->graph, &child, NULL) != WA_OK) return false;
+        if (wa__graph_subgraph(g, node, s->name, child, s->capture_first, s->capture_count)) continue;
+        wa__graph_free(child);
+        return false;
+    }
+    return true;
+}
+
 static bool clone_value(wa_graph *g, const wa_value *in, wa_value *out)
 {
     *out = *in;
@@ -280,7 +296,7 @@ static bool clone_into(const wa_graph *g, wa_graph *c)
     for (uint32_t i = 0; i < g->value_count; i++, c->value_count++)
         if (!clone_value(c, &g->values[i], &c->values[i])) return false;
     for (uint32_t i = 0; i < g->node_count; i++, c->node_count++)
-        if (!clone_node(c, &g->nodes[i], &c->nodes[i])) return false;
+        if (!clone_node(c, &g->nodes[i], &c->nodes[i]) || !clone_children(c, i, &g->nodes[i])) return false;
     return true;
 }
 

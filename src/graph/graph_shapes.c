@@ -14,6 +14,8 @@ static wa_shape_rule rule_of(wa_op op)
     return NULL;
 }
 
+bool wa__graph_op_known(wa_op op) { return rule_of(op) != NULL; }
+
 bool wa__infer_has(const wa_infer *f, uint32_t i) { return i < f->n->input_count && f->n->inputs[i] != WA_NONE; }
 
 const wa_tensor_type *wa__infer_in(const wa_infer *f, uint32_t i)
@@ -43,7 +45,7 @@ wa_status wa__infer_ints(wa_infer *f, uint32_t i, int64_t *out, uint32_t max, ui
     if (!wa__infer_has(f, i)) return wa__infer_bad(f, "an input that it needs is omitted");
     const wa_value *v = &f->g->values[f->n->inputs[i]];
     if (v->kind != WA_VALUE_CONST)
-        return wa__fail(f->err, WA_UNSUPPORTED, "%s: its shape depends on data: input %u (%.*s) is known only at run time", f->text, i, WA_STR_ARG(v->name));
+        return wa__fail(f->err, WA_DYNAMIC, "%s: its shape depends on data: input %u (%.*s) is known only at run time", f->text, i, WA_STR_ARG(v->name));
     if (!wa__graph_const_ints(f->g, f->n->inputs[i], out, max, count))
         return wa__infer_bad(f, "a list of sizes or axes has the wrong type or length");
     return WA_OK;

@@ -74,7 +74,8 @@ wa_status wa__onnx_check_ops(const wa_onnx *o, wa_reader graph, wa_error *err)
         WA_TRY(wa__onnx_node_read(o, &f, &n, err));
         bool ours = n.domain.len == 0;
         standard |= ours;
-        if (!ours || wa__op_find(n.type.ptr, (uint32_t)n.type.len, "") == WA_OP_NONE) note(&u, &n);
+        wa_op op = ours ? wa__op_find(n.type.ptr, (uint32_t)n.type.len, "") : WA_OP_NONE;
+        if (op != WA_OP_Constant && !wa__graph_op_known(op)) note(&u, &n);
     }
     if (u.kinds) return report(o, &u, err);
     return standard ? check_opset(o, err) : WA_OK;

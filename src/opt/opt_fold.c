@@ -4,7 +4,7 @@
  * Weights are not copied: Cast, Transpose, Gather, Slice, Split, Concat and Expand of a matrix of
  * floats, or of a vector of WEIGHT_BYTES or more, stay for the planner and the patterns; views of
  * constants share their bytes. */
-#include "opt/opt_int.h"
+#include "opt/decompose.h"
 
 #define WEIGHT_BYTES 4096 /* a vector below this costs nothing to copy */
 #define INPUTS_MAX   64
@@ -136,7 +136,7 @@ static void fold_shape(wa_rw *r, uint32_t node)
 static void fold_node(wa_rw *r, uint32_t node, const bool *product_input, size_t known)
 {
     wa__opt_modernize(r, node);
-    if (r->status != WA_OK) return;
+    if (r->status != WA_OK || wa__opt_decompose(r, node)) return;
     wa_status s = wa__graph_infer_node(r->g, node, r->err);
     if (s != WA_OK) {
         wa__rw_fail(r, s);

@@ -38,6 +38,7 @@ bool wa__rw_need(wa_rw *r, bool ok);
 bool wa__rw_become(wa_rw *r, uint32_t node, wa_op op, const uint32_t *inputs, uint32_t count);
 /* A new node with one output; WA_NONE on failure. Set its attributes, then wa__rw_type. */
 uint32_t wa__rw_node(wa_rw *r, wa_op op, const uint32_t *inputs, uint32_t count);
+uint32_t wa__rw_node_many(wa_rw *r, wa_op op, const uint32_t *inputs, uint32_t count, uint32_t outputs);
 /* Infers the node's outputs; one that had a type already must keep it. */
 bool wa__rw_type(wa_rw *r, uint32_t node);
 void wa__rw_set_input(wa_rw *r, uint32_t node, uint32_t input, uint32_t value);

@@ -144,9 +144,11 @@ bool wa__rw_become(wa_rw *r, uint32_t node, wa_op op, const uint32_t *inputs, ui
     return r->status == WA_OK;
 }
 
-uint32_t wa__rw_node(wa_rw *r, wa_op op, const uint32_t *inputs, uint32_t count)
+uint32_t wa__rw_node(wa_rw *r, wa_op op, const uint32_t *inputs, uint32_t count) { return wa__rw_node_many(r, op, inputs, count, 1); }
+
+uint32_t wa__rw_node_many(wa_rw *r, wa_op op, const uint32_t *inputs, uint32_t count, uint32_t outputs)
 {
-    uint32_t node = wa__graph_node(r->g, op, WA_STR(""), inputs, count, 1);
+    uint32_t node = wa__graph_node(r->g, op, WA_STR(""), inputs, count, outputs);
     if (!wa__rw_need(r, node != WA_NONE) || !wa__rw_grow(r)) return WA_NONE;
     for (uint32_t i = 0; i < count; i++) use(r, inputs[i]);
     r->changed = true;

@@ -1,0 +1,43 @@
+/* Operators that are functions of simpler ones, written out in one place: a row names the operator, its
+ * function builds the same result from operators that have kernels. Runs inside fold, before shape
+ * inference, when the types of all inputs are known, so a decomposed operator needs no shape rule.
+ * Called by opt_fold.c.
+ *
+ * To add one: a function in opt_decompose_<group>.c and a row in its table (ended by op NONE).
+ *
+ * The wa__dc builders make one node each, type it at once and return its (first) result. Errors are
+ * sticky (wa__rw): after a failure they return WA_NONE and do nothing. Integers are constants. */
+#ifndef WA_DECOMPOSE_H
+#define WA_DECOMPOSE_H
+#include "opt/opt_int.h"
+
+/* False: this form of the operator is left as it is (it needs a shape rule then). */
+typedef bool (*wa_decompose_fn)(wa_rw *r, uint32_t node);
+typedef struct wa_decompose_row {
+    wa_op op;
+    wa_decompose_fn build;
+} wa_decompose_row;
+
+extern const wa_decompose_row wa__decompose_simple[];
+
+/* True when the node was replaced. */
+bool wa__opt_decompose(wa_rw *r, uint32_t node);
+/* Whether some row is for this operator. */
+bool wa__opt_decomposes(wa_op op);
+
+uint32_t wa__dc_node(wa_rw *r, wa_op op, const uint32_t *inputs, uint32_t count, uint32_t outputs); /* node index, not typed yet: set attributes, then wa__dc_out */
+uint32_t wa__dc_out(wa_rw *r, uint32_t node, uint32_t output); /* types the node, returns the value */
+uint32_t wa__dc1(wa_rw *r, wa_op op, uint32_t a);
+uint32_t wa__dc2(wa_rw *r, wa_op op, uint32_t a, uint32_t b);
+uint32_t wa__dc3(wa_rw *r, wa_op op, uint32_t a, uint32_t b, uint32_t c);
+uint32_t wa__dc_scalar(wa_rw *r, wa_dtype dtype, double value); /* constant, rank 0 */
+uint32_t wa__dc_cast(wa_rw *r, uint32_t x, wa_dtype to);        /* x itself when it has that type */
+uint32_t wa__dc_reshape(wa_rw *r, uint32_t x, const int64_t *dims, uint32_t rank); /* x itself when nothing changes */
+uint32_t wa__dc_transpose(wa_rw *r, uint32_t x, const int64_t *perm, uint32_t rank);
+uint32_t wa__dc_reduce(wa_rw *r, wa_op op, uint32_t x, const int64_t *axes, uint32_t count, bool keepdims);
+uint32_t wa__dc_slice(wa_rw *r, uint32_t x, int64_t axis, int64_t start, int64_t end);
+uint32_t wa__dc_concat(wa_rw *r, const uint32_t *parts, uint32_t count, int64_t axis);
+/* The node's output `output` is now `value`. */
+void wa__dc_result(wa_rw *r, uint32_t node, uint32_t output, uint32_t value);
+
+#endif
