@@ -1,0 +1,1 @@
+Blogits_per_audioJ”Åˆ¿¢Mê>SH¾ƒdÀ?

@@ -1,0 +1,1 @@
+Blogits_per_textJĞÃš¿5®b¾G?õ³Ù?

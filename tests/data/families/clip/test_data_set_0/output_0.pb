@@ -1,0 +1,1 @@
+Blogits_per_imageJ║╠сюф⌡yю═эью▓>²ю
