@@ -13,6 +13,7 @@
 #include "ipfs/store.h"
 #include "opt/opt.h"
 #include "plan/plan.h"
+#include "program/program.h"
 #include "results/results.h"
 #include "run/run.h"
 #include "task/batch.h"
@@ -80,7 +81,8 @@ typedef struct api_session { /* an open browser with its page, or the CPU */
     wa_plan *plan;
     wa_run_source *sources;
     uint32_t handle;
-    const api_model *loaded; /* whose files the plan uses */
+    wa_program *program;     /* in place of a plan: a model that runs in stages */
+    const api_model *loaded; /* whose files the plan or program uses */
     char step[32];   /* of the ladder of flag sets */
     char id[32];     /* the browser's, see wa_browser_info */
     double start_ms; /* from launch to the page's hello */
@@ -106,6 +108,9 @@ wa_status api_session_browser(wa_accelerator *a, const char *name, bool software
 /* Loads plan (taken, also on failure) into the session in place of what was there. */
 void api_session_unload(api_session *s);
 wa_status api_session_load(wa_accelerator *a, api_session *s, const api_model *m, wa_plan *plan, const wa_run_control *c, wa_error *err) WA_MUST_CHECK;
+/* The same for a model whose shapes or control flow depend on data. The last one loaded stays when the
+ * model is the same by CID. */
+wa_status api_session_stage(wa_accelerator *a, api_session *s, const api_model *m, wa_error *err) WA_MUST_CHECK;
 void api_session_close(wa_accelerator *a, api_session *s);
 void api_host_close(wa_accelerator *a); /* the page's server */
 

@@ -22,7 +22,9 @@ typedef struct job {
     double *run_ms, gpu_ms, load_ms, first_ms;
     uint32_t run_count;
     wa_run_stats stats;
-    bool plan_cached;
+    bool plan_cached, staged;
+    wa_program_stats stages; /* of the last run of a staged model */
+    double on_target;        /* share of the floating-point operations, < 0 unknown */
     uint64_t predicted, actual;
     wa_result *r;
 } job;
@@ -127,6 +129,24 @@ static wa_status make_views(job *j, const wa_plan *p, wa_error *err)
     return WA_OK;
 }
 
+/* The same for a staged model, whose outputs the program makes. */
+static wa_status staged_views(job *j, wa_error *err)
+{
+    const wa_graph *g = j->m->graph;
+    j->inputs = wa__alloc(g->input_count + 1u, sizeof *j->inputs);
+    j->outputs = wa__alloc(g->output_count + 1u, sizeof *j->outputs);
+    if (!j->inputs || !j->outputs) return wa__no_memory(err, "inputs and outputs");
+    for (uint32_t i = 0; i < g->input_count; i++) {
+        wa_str name = g->values[g->inputs[i]].name;
+        for (size_t k = 0; k < j->o->input_count; k++)
+            if (wa__str_is(name, j->o->inputs[k].name)) j->inputs[i] = (wa_view){j->o->inputs[k].type, (void *)(uintptr_t)j->o->inputs[k].data};
+        if (!j->inputs[i].data) return wa__fail(err, WA_INVALID_ARGUMENT, "the model's input \"%.*s\" was not given", WA_STR_ARG(name));
+    }
+    j->input_count = g->input_count;
+    j->output_count = g->output_count;
+    return WA_OK;
+}
+
 /* Rows [first, first+count) of the texts into the input views; the bucket's other rows are padding. */
 static wa_status fill_texts(job *j, const wa_plan *p, size_t first, size_t count, wa_error *err)
 {
@@ -143,13 +163,30 @@ static wa_status fill_texts(job *j, const wa_plan *p, size_t first, size_t count
 
 /* --- running ------------------------------------------------------------------------------------ */
 
+/* Whole wall time: between stages the host plans, trims and decides. */
+static wa_status once_staged(job *j, wa_run_stats *stats, const wa_run_control *c, wa_error *err)
+{
+    double start = wa__os_now_ms();
+    WA_TRY(wa__program_run(j->choice.session->program, j->inputs, j->input_count, j->outputs, j->output_count, c, &j->stages, err));
+    stats->wall_ms = wa__os_now_ms() - start;
+    stats->device_ms = j->stages.device_ms;
+    stats->gpu_ms = j->stages.gpu_ms;
+    stats->dispatches = j->stages.dispatches;
+    stats->submits = j->stages.submits;
+    stats->cpu_segments = j->stages.cpu_segments;
+    stats->transfers = j->stages.transfers;
+    if (j->stages.flops) j->on_target = (double)j->stages.flops_on_target / (double)j->stages.flops;
+    return WA_OK;
+}
+
 static wa_status once(job *j, double *ms, wa_error *err)
 {
     api_session *s = j->choice.session;
     wa_run_control c = control(j);
     wa_run_stats stats = {0};
     stats.gpu_ms = stats.device_ms = -1;
-    wa_status st = s->runner->ops->run(s->runner, s->handle, j->entry, j->inputs, j->input_count, j->outputs, j->output_count, &c, &stats, err);
+    wa_status st = j->staged ? once_staged(j, &stats, &c, err)
+                             : s->runner->ops->run(s->runner, s->handle, j->entry, j->inputs, j->input_count, j->outputs, j->output_count, &c, &stats, err);
     if (st != WA_OK) return st;
     *ms = stats.wall_ms;
     j->stats = stats;
@@ -212,6 +249,23 @@ static wa_status measure(job *j, wa_error *err)
     return WA_OK;
 }
 
+/* Shapes or control flow that depend on data: planned stage by stage while it runs. */
+static wa_status prepare_staged(job *j, double start, wa_error *err)
+{
+    j->staged = true;
+    WA_TRY(api_session_stage(j->a, j->choice.session, j->m, err));
+    j->load_ms = wa__os_now_ms() - start;
+    return staged_views(j, err);
+}
+
+static double share_on_target(const wa_plan *p)
+{
+    uint64_t there = 0;
+    for (uint32_t i = 0; i < p->segment_count; i++)
+        if (p->segments[i].target == p->info.target) there += p->segments[i].flops;
+    return p->info.flops ? (double)there / (double)p->info.flops : -1;
+}
+
 static wa_status prepare(job *j, wa_error *err)
 {
     api_session *s = j->choice.session;
@@ -219,8 +273,11 @@ static wa_status prepare(job *j, wa_error *err)
     wa_run_control c = control(j);
     double start = wa__os_now_ms();
     report(j, "compile", 0, 0);
-    WA_TRY(api_compile(j->a, j->m, &j->shape, &s->target, &p, &j->plan_cached, err));
+    wa_status st = api_compile(j->a, j->m, &j->shape, &s->target, &p, &j->plan_cached, err);
+    if (st == WA_DYNAMIC && strcmp(j->shape.task, "tensors") == 0) return prepare_staged(j, start, err);
+    WA_TRY(st);
     j->predicted = wa__plan_bytes(p, s->target.target);
+    j->on_target = share_on_target(p);
     report(j, "load", 0, 0);
     WA_TRY(api_session_load(j->a, s, j->m, p, &c, err));
     j->entry = 0;
@@ -289,7 +346,9 @@ static bool record_numbers(job *j)
            api_result_set(r, "memory_predicted_bytes", json_integer((json_int_t)j->predicted)) && api_result_set(r, "memory_actual_bytes", json_integer((json_int_t)j->actual)) &&
            api_result_set(r, "memory_usage_mb", json_real((double)j->actual / 1e6)) && api_result_set(r, "dispatches", json_integer(j->stats.dispatches)) &&
            api_result_set(r, "cpu_segments", json_integer(s->target.target == WA_TARGET_CPU ? 0 : j->stats.cpu_segments)) &&
-           api_result_set(r, "batch", json_integer(j->shape.batch)) && api_result_set(r, "tokens", j->texts ? json_integer((json_int_t)j->token_count) : NULL);
+           api_result_set(r, "on_target", j->on_target >= 0 ? json_real(j->on_target) : NULL) &&
+           api_result_set(r, "stages", json_integer(j->staged ? j->stages.stages : 1)) &&
+           api_result_set(r, "transfers", json_integer(j->stats.transfers)) && api_result_set(r, "batch", json_integer(j->shape.batch)) && api_result_set(r, "tokens", j->texts ? json_integer((json_int_t)j->token_count) : NULL);
 }
 
 static bool on_or_default(wa_choice c, bool otherwise) { return c == WA_CHOICE_DEFAULT ? otherwise : c == WA_CHOICE_ON; }
@@ -310,7 +369,7 @@ static bool record_model(job *j)
     bool ok = api_result_set(r, "status", json_string("success")) && api_result_set(r, "timestamp", json_string(now)) &&
               api_result_set(r, "model_name", text(o->model)) && api_result_set(r, "model_type", text(j->m->model_type)) &&
               api_result_set(r, "model_cid", text(j->m->cid)) && api_result_set(r, "task", text(j->shape.task)) &&
-              api_result_set(r, "precision", json_integer(j->choice.session->plan->info.precision)) && api_result_set(r, "mixed_precision", json_boolean(o->mixed_precision)) &&
+              api_result_set(r, "precision", json_integer(j->staged ? 32 : j->choice.session->plan->info.precision)) && api_result_set(r, "mixed_precision", json_boolean(o->mixed_precision)) &&
               api_result_set(r, "ipfs_accelerated", json_boolean(j->m->by_cid)) && api_result_set(r, "ipfs_cache_hit", json_boolean(j->m->cache_hit)) &&
               api_result_set(r, "use_firefox_optimizations", json_boolean(on_or_default(o->use_firefox_optimizations, audio && strcmp(family, "firefox") == 0))) &&
               api_result_set(r, "compute_shaders", json_boolean(on_or_default(o->compute_shaders, audio))) &&
@@ -321,12 +380,34 @@ static bool record_model(job *j)
               api_result_set(r, "system", json_pack("{s:s, s:i, s:I, s:s}", "cpu", cpu, "cores", (int)wa__os_cores(), "memory_bytes", (json_int_t)wa__os_memory_bytes(), "os", os));
     wa__hex(id, 16, hex);
     ok = ok && api_result_set(r, "run_id", json_string(hex));
+    if (j->staged) return ok; /* many plans, or none that lasts */
     wa__hex(j->choice.session->plan->info.key, 32, hex);
     return ok && api_result_set(r, "plan_key", json_string(hex));
 }
 
+static wa_status collect_staged(job *j, wa_error *err)
+{
+    const wa_graph *g = j->m->graph;
+    for (uint32_t i = 0; i < g->output_count; i++) {
+        size_t n = (size_t)wa__bytes(&j->outputs[i].type);
+        void *copy = wa__alloc(1, n + 1);
+        wa_str name = g->values[g->outputs[i]].name;
+        char *text_name = wa__strndup(name.ptr, name.len);
+        if (copy && n) memcpy(copy, j->outputs[i].data, n);
+        bool ok = copy && text_name && api_result_output(j->r, text_name, &j->outputs[i].type, copy);
+        wa__free(text_name);
+        if (!ok) {
+            wa__free(copy);
+            return wa__no_memory(err, "outputs");
+        }
+        j->outputs[i].data = NULL; /* the program's */
+    }
+    return WA_OK;
+}
+
 static wa_status collect_outputs(job *j, wa_error *err)
 {
+    if (j->staged) return collect_staged(j, err);
     const wa_plan *p = j->choice.session->plan;
     const wa_plan_entry *e = &p->entries[j->entry];
     bool ok = true;
@@ -351,7 +432,7 @@ static void done(job *j)
 {
     for (uint32_t i = 0; i < j->input_count; i++)
         if (j->texts) wa__free(j->inputs[i].data);
-    for (uint32_t i = 0; i < j->output_count; i++) wa__free(j->outputs[i].data);
+    for (uint32_t i = 0; i < j->output_count && !j->staged; i++) wa__free(j->outputs[i].data);
     for (size_t i = 0; j->texts && i < j->o->text_count; i++) wa__encoding_done(&j->texts[i]);
     wa__free(j->texts);
     wa__free(j->order);
@@ -383,7 +464,9 @@ static wa_status predict(job *j, wa_error *err)
     wa_plan *p = NULL;
     bool cached;
     if (!api_target_expected(j->a, j->o, j->m->model_type, &t)) return WA_OK;
-    WA_TRY(api_compile(j->a, j->m, &j->shape, &t, &p, &cached, err));
+    wa_status s = api_compile(j->a, j->m, &j->shape, &t, &p, &cached, err);
+    if (s == WA_DYNAMIC) return WA_OK; /* known stage by stage */
+    WA_TRY(s);
     j->predicted = wa__plan_bytes(p, WA_TARGET_WEBGPU);
     wa__plan_free(p);
     return WA_OK;
@@ -406,8 +489,12 @@ static wa_status execute(job *j, api_session *pinned, wa_error *err)
     } else WA_TRY(api_target_choose(j->a, j->o, j->m->model_type, &j->choice, err));
     WA_TRY(prepare(j, err));
     WA_TRY(measure(j, err));
+    if (j->staged) {
+        j->predicted = wa__program_bytes(j->choice.session->program);
+        j->actual = j->choice.session->runner->ops->actual_bytes(j->choice.session->runner);
+    }
     if (!record_model(j) || !record_where(j) || !record_numbers(j)) return wa__no_memory(err, "the result");
-    json_t *kernels = j->o->profile ? kernels_json(j) : NULL;
+    json_t *kernels = j->o->profile && !j->staged ? kernels_json(j) : NULL;
     if (kernels && !api_result_set(j->r, "kernels", kernels)) return wa__no_memory(err, "the result");
     return collect_outputs(j, err);
 }
@@ -417,7 +504,7 @@ wa_status api_run(wa_accelerator *a, api_session *pinned, const wa_accelerate_op
     job j = {0};
     j.a = a;
     j.o = o;
-    j.first_ms = -1;
+    j.first_ms = j.on_target = -1;
     j.r = api_result_new();
     if (!j.r) return wa__no_memory(err, "the result");
     wa_status s = execute(&j, pinned, err);

@@ -19,6 +19,8 @@ wa_status api_session_cpu(wa_accelerator *a, api_session **out, wa_error *err)
 void api_session_unload(api_session *s)
 {
     wa_error err = {0};
+    wa__program_free(s->program);
+    s->program = NULL;
     if (s->plan && s->handle != WA_NONE && s->runner->ops->unload(s->runner, s->handle, &err) != WA_OK)
         wa__log(WA_LOG_WARN, "api", "unload: %s", err.message);
     wa__plan_free(s->plan);
@@ -40,6 +42,43 @@ void api_session_close(wa_accelerator *a, api_session *s)
     memset(&a->sessions[a->session_count], 0, sizeof *a->sessions);
 }
 
+/* The model's files in the order of `count` names. */
+static wa_status map_sources(api_session *s, const api_model *m, uint32_t count, const char *(*name)(const void *of, uint32_t i), const void *of,
+                             uint64_t (*size)(const void *of, uint32_t i), wa_error *err)
+{
+    wa_model_files files = {m->files, m->file_count};
+    s->sources = wa__alloc(count + 1u, sizeof *s->sources);
+    if (!s->sources) return wa__no_memory(err, "sources");
+    for (uint32_t i = 0; i < count; i++) {
+        const wa_model_file *f = wa__model_file(&files, name(of, i));
+        if (!f || f->size != size(of, i))
+            return wa__fail(err, WA_VERIFY, "the plan names file \"%s\" of %llu bytes, which the model does not have", name(of, i), (unsigned long long)size(of, i));
+        s->sources[i] = (wa_run_source){f->data, f->size};
+    }
+    return WA_OK;
+}
+
+static const char *plan_name(const void *p, uint32_t i) { return wa__plan_text(p, ((const wa_plan *)p)->sources[i].name); }
+static uint64_t plan_size(const void *p, uint32_t i) { return ((const wa_plan *)p)->sources[i].size; }
+static const char *graph_name(const void *g, uint32_t i) { return ((const wa_graph *)g)->sources[i].name.ptr; }
+static uint64_t graph_size(const void *g, uint32_t i) { return ((const wa_graph *)g)->sources[i].size; }
+
+wa_status api_session_stage(wa_accelerator *a, api_session *s, const api_model *m, wa_error *err)
+{
+    (void)a;
+    if (s->program && s->loaded == m && m->by_cid) return WA_OK;
+    api_session_unload(s);
+    WA_TRY(map_sources(s, m, m->graph->source_count, graph_name, m->graph, graph_size, err));
+    wa_program_options o = {.runner = s->runner, .sources = s->sources, .source_count = m->graph->source_count, .bind_values = true};
+    o.plan.target = s->target;
+    o.plan.model_cid = m->cid ? m->cid : "";
+    o.plan.model_type = m->model_type;
+    o.plan.task = "tensors";
+    WA_TRY(wa__program_create(m->graph, &o, &s->program, err));
+    s->loaded = m;
+    return WA_OK;
+}
+
 wa_status api_session_load(wa_accelerator *a, api_session *s, const api_model *m, wa_plan *plan, const wa_run_control *c, wa_error *err)
 {
     (void)a;
@@ -50,16 +89,7 @@ wa_status api_session_load(wa_accelerator *a, api_session *s, const api_model *m
     }
     api_session_unload(s);
     s->plan = plan;
-    s->sources = wa__alloc(plan->source_count, sizeof *s->sources);
-    if (!s->sources) return wa__no_memory(err, "sources");
-    for (uint32_t i = 0; i < plan->source_count; i++) {
-        wa_model_files files = {m->files, m->file_count};
-        const wa_model_file *f = wa__model_file(&files, wa__plan_text(plan, plan->sources[i].name));
-        if (!f || f->size != plan->sources[i].size)
-            return wa__fail(err, WA_VERIFY, "the plan names file \"%s\" of %llu bytes, which the model does not have", wa__plan_text(plan, plan->sources[i].name),
-                            (unsigned long long)plan->sources[i].size);
-        s->sources[i] = (wa_run_source){f->data, f->size};
-    }
+    WA_TRY(map_sources(s, m, plan->source_count, plan_name, plan, plan_size, err));
     uint32_t handle;
     WA_TRY(s->runner->ops->load(s->runner, plan, s->sources, plan->source_count, c, &handle, err));
     s->handle = handle;

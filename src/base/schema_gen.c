@@ -550,4 +550,7 @@ const wa_column wa__columns[WA_COLUMN_COUNT] = {
     {"cpu_segments", "BIGINT", "cpu_segments", "", "", "segments that ran on the CPU instead", WA_COLUMN_I64},
     {"host", "VARCHAR", "host", "", "", "host name", WA_COLUMN_STR},
     {"version", "VARCHAR", "version", "", "", "webaccel's version", WA_COLUMN_STR},
+    {"on_target", "DOUBLE", "on_target", "", "share", "of the floating-point operations of products, convolutions, attention and norms, how many ran on the target named", WA_COLUMN_F64},
+    {"stages", "BIGINT", "stages", "", "", "plans that one run took: more than one where shapes or control flow depend on data", WA_COLUMN_I64},
+    {"transfers", "BIGINT", "transfers", "", "", "tensors moved between targets within a run", WA_COLUMN_I64},
 };

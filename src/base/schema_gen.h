@@ -303,7 +303,7 @@ typedef struct wa_dtype_info { const char *name; unsigned bits; int onnx; const 
 const wa_dtype_info *wa__dtype_info(uint32_t dtype);
 wa_dtype wa__dtype_from_onnx(int64_t onnx);
 
-#define WA_PLAN_VERSION 1
+#define WA_PLAN_VERSION 2
 typedef enum wa_target {
     WA_TARGET_CPU = 1,
     WA_TARGET_WEBGPU = 2,
@@ -385,7 +385,7 @@ typedef struct wa_column {
     const char *name, *sql, *key, *alias, *unit, *doc;
     wa_column_kind kind;
 } wa_column;
-#define WA_COLUMN_COUNT 43
+#define WA_COLUMN_COUNT 46
 extern const wa_column wa__columns[WA_COLUMN_COUNT];
 typedef enum wa_column_id {
     WA_COL_id = 0,
@@ -431,6 +431,9 @@ typedef enum wa_column_id {
     WA_COL_cpu_segments = 40,
     WA_COL_host = 41,
     WA_COL_version = 42,
+    WA_COL_on_target = 43,
+    WA_COL_stages = 44,
+    WA_COL_transfers = 45,
 } wa_column_id;
 
 #endif

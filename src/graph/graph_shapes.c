@@ -126,6 +126,7 @@ wa_status wa__graph_infer_node(wa_graph *g, uint32_t node, wa_error *err)
     wa_infer f = {.g = g, .n = n, .out = few, .err = err};
     wa__node_text(g, node, f.text, sizeof f.text);
     wa_shape_rule rule = rule_of(n->op);
+    if (n->subgraph_count) return wa__fail(err, WA_DYNAMIC, "%s: its condition is known only at run time", f.text);
     if (!rule) return wa__fail(err, WA_UNSUPPORTED, "%s: no shape rule", f.text);
     WA_TRY(check_inputs(&f));
     if (n->output_count > FEW) {

@@ -31,7 +31,7 @@ _Static_assert(sizeof(wa_plan_weight) == 80, "layout");
 _Static_assert(sizeof(wa_plan_state) == 32, "layout");
 _Static_assert(sizeof(wa_plan_entry) == 40, "layout");
 _Static_assert(sizeof(wa_plan_io) == 120, "layout");
-_Static_assert(sizeof(wa_plan_segment) == 32, "layout");
+_Static_assert(sizeof(wa_plan_segment) == 40, "layout");
 _Static_assert(sizeof(wa_plan_transfer) == 56, "layout");
 _Static_assert(sizeof(wa_plan_pipeline) == 116, "layout");
 _Static_assert(sizeof(wa_plan_bind) == 24, "layout");

@@ -84,6 +84,7 @@ typedef struct wa_plan_segment {
     uint32_t transfer_first, transfer_count;
     wa_text reason; /* why it is not on the plan's target; 0 when it is */
     uint64_t predicted_ns;
+    uint64_t flops; /* floating-point operations, as in wa_plan_info */
 } wa_plan_segment;
 
 typedef struct wa_plan_transfer { /* bytes of a host buffer <-> a GPU buffer, dtype converted as for io */
@@ -152,7 +153,7 @@ typedef struct wa_plan_info {
     uint32_t features;        /* WA_FEATURE_* it needs */
     uint64_t limit_buffer, limit_binding; /* adapter limits it was planned for */
     uint64_t parameters;      /* elements of all weights */
-    uint64_t flops;           /* of one run of the first entry */
+    uint64_t flops;           /* of one run of the first entry: products, convolutions, attention, norms */
     wa_text model_cid, model_type, task;
     uint32_t params_buffer;   /* WA_NONE on CPU */
     uint64_t params_data, params_length; /* initial contents of the PARAMS buffer in plan->data */

@@ -189,6 +189,7 @@ static wa_status segment(wa_plan_builder *b, uint32_t first, uint32_t end, wa_ta
         wa__plan_node_label(b->g, i, label, sizeof label);
         s = target == WA_TARGET_CPU ? wa__plan_cpu_node(b, i) : wa__plan_gpu_node(b, i);
         if (s != WA_OK) return wa__fail_in(b->err, s, "%s", label);
+        last_segment(b)->flops += wa__plan_node_flops(b->g, &b->g->nodes[i]);
     }
     return segment_close(b);
 }
@@ -314,22 +315,6 @@ static void apply_fixes(wa_plan_builder *b)
 }
 
 /* --- the whole ------------------------------------------------------------------------------------ */
-static uint64_t product_flops(const wa_graph *g, const wa_node *n)
-{
-    if (n->op == WA_OP_QkvAttention || n->op == WA_OP_Attention) {
-        const wa_tensor_type *q = &g->values[n->inputs[0]].type, *o = &g->values[n->outputs[0]].type;
-        if (q->rank != 3 || o->rank != 3) return 0;
-        const wa_tensor_type *k = n->op == WA_OP_Attention ? &g->values[n->inputs[1]].type : q;
-        return 4u * (uint64_t)o->dims[0] * (uint64_t)o->dims[1] * (uint64_t)k->dims[1] * (uint64_t)o->dims[2];
-    }
-    if (n->op != WA_OP_MatMul && n->op != WA_OP_Gemm && n->op != WA_OP_FusedMatMul) return 0;
-    const wa_tensor_type *a = &g->values[n->inputs[0]].type;
-    int64_t out;
-    if (a->rank == 0 || !wa__type_count(&g->values[n->outputs[0]].type, &out)) return 0;
-    bool t = n->op == WA_OP_Gemm && wa__node_int(n, "transA", 0);
-    return 2u * (uint64_t)out * (uint64_t)(t ? a->dims[0] : a->dims[a->rank - 1]);
-}
-
 static wa_status describe(wa_plan_builder *b)
 {
     const wa_graph *g = b->g;
@@ -349,7 +334,7 @@ static wa_status describe(wa_plan_builder *b)
     }
     wa__free(seen);
     for (uint32_t i = 0; i < g->node_count; i++)
-        if (b->node_target[i]) b->info.flops += product_flops(g, &g->nodes[i]);
+        if (b->node_target[i]) b->info.flops += wa__plan_node_flops(g, &g->nodes[i]);
     b->info.precision = b->o->precision ? b->o->precision : bits[16] > bits[32] ? 16 : 32;
     b->info.target = b->t.target;
     b->info.features = b->t.features;

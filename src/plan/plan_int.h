@@ -144,6 +144,10 @@ wa_dtype wa__plan_device_dtype(wa_dtype d);
 wa_status wa__plan_gpu_finish(wa_plan_builder *b);
 uint64_t wa__plan_gpu_bytes(const wa_tensor_type *t);
 
+/* plan_flops.c: floating-point operations of products, convolutions, attention, recurrences and norms; 0 for
+ * everything else. */
+uint64_t wa__plan_node_flops(const wa_graph *g, const wa_node *n);
+
 /* --- what the rows of the lowering table use ----------------------------------------------------- */
 typedef struct wa_gpu_dispatch { /* one dispatch being made */
     wa_wgsl_spec spec;

@@ -36,6 +36,8 @@ void wa__program_free(wa_program *p)
     wa__free(p);
 }
 
+uint64_t wa__program_bytes(const wa_program *p) { return p->bytes; }
+
 /* dtypes and fixed dims as the model says; one symbol one value. */
 static wa_status check_input(const wa_graph *g, uint32_t i, const wa_view *in, int64_t *symbols, wa_error *err)
 {

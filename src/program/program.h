@@ -29,7 +29,8 @@ typedef struct wa_program_stats { /* of one run */
     uint32_t stages;       /* plans run */
     uint32_t planned;      /* of them made in this run */
     uint32_t host_steps;   /* conditions, loops, trimmed results */
-    uint32_t dispatches, nodes_on_target, nodes_elsewhere; /* compute nodes, views and constants not counted */
+    uint32_t dispatches, cpu_segments, transfers, submits;
+    uint32_t nodes_on_target, nodes_elsewhere; /* compute nodes, views and constants not counted */
     uint64_t flops_on_target, flops; /* floating-point operations of products, convolutions, attention, norms */
     double wall_ms, device_ms, gpu_ms; /* < 0 unknown */
     char elsewhere[256];   /* the first operator that ran elsewhere, and why; "" */
@@ -41,6 +42,8 @@ wa_status wa__program_create(const wa_graph *g, const wa_program_options *o, wa_
  * the program with types and memory of its own, valid until the next run or free. stats may be NULL. */
 wa_status wa__program_run(wa_program *p, const wa_view *inputs, uint32_t input_count, wa_view *outputs, uint32_t output_count,
                           const wa_run_control *c, wa_program_stats *stats, wa_error *err) WA_MUST_CHECK;
+/* Predicted bytes of every plan loaded now, in the target's memory. */
+uint64_t wa__program_bytes(const wa_program *p);
 void wa__program_free(wa_program *p); /* unloads its plans; NULL is legal */
 
 #endif

@@ -164,11 +164,13 @@ static void want_all(cut *c)
 static void count_nodes(program_variant *v, wa_program *p)
 {
     const wa_plan *plan = v->plan;
+    p->bytes += wa__plan_bytes(plan, plan->info.target);
     for (uint32_t i = 0; i < plan->segment_count; i++) {
         const wa_plan_segment *s = &plan->segments[i];
         const char *why = wa__plan_text(plan, s->reason);
         if (s->target == plan->info.target || strcmp(why, "an output is a constant") == 0) {
             v->nodes_on_target += s->count;
+            v->flops_on_target += s->flops;
             continue;
         }
         v->nodes_elsewhere += s->count;

@@ -68,7 +68,8 @@ struct wa_program {
     uint32_t output_count;
     wa_program_stats stats; /* of the run going on */
     const wa_run_control *control;
-    uint32_t depth;         /* of stages and children */
+    uint32_t depth;         /* stages of this run so far */
+    uint64_t bytes;         /* of every plan loaded now */
 };
 
 /* program_stage.c: takes the graph, also on failure. */

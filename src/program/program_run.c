@@ -43,6 +43,9 @@ static wa_status run_plan(wa_program *p, const program_variant *v, wa_view *slot
     wa__free(out);
     p->stats.stages++;
     p->stats.dispatches += stats.dispatches;
+    p->stats.cpu_segments += stats.cpu_segments;
+    p->stats.transfers += stats.transfers;
+    p->stats.submits += stats.submits;
     p->stats.wall_ms += stats.wall_ms;
     add_time(&p->stats.device_ms, stats.device_ms);
     add_time(&p->stats.gpu_ms, stats.gpu_ms);

@@ -61,6 +61,7 @@ static void variant_free(wa_program *p, program_variant *v)
 {
     if (!v) return;
     if (v->loaded) (void)p->o.runner->ops->unload(p->o.runner, v->handle, NULL);
+    if (v->plan) p->bytes -= wa__plan_bytes(v->plan, v->plan->info.target);
     wa__plan_free(v->plan);
     for (uint32_t i = 0; i < v->step_count; i++) {
         wa__free(v->steps[i].from);

@@ -83,7 +83,7 @@ static void make_plan(hand *m, uint64_t source_size)
     m->pipeline.spec = (wa_wgsl_spec){.kernel = COPY_KERNEL, .spec = {WA_TRANSFORM_COPY2D, WA_F32}};
     dispatch(m, 0, N);
     dispatch(m, 1, (uint32_t)(weights / 4));
-    m->segment = (wa_plan_segment){WA_TARGET_WEBGPU, 0, 2, 0, 0, 0, 2000};
+    m->segment = (wa_plan_segment){.target = WA_TARGET_WEBGPU, .count = 2, .predicted_ns = 2000};
     m->entry = (wa_plan_entry){.io_count = 3, .segment_count = 1};
     m->p = (wa_plan){.sources = &m->source, .source_count = 1, .buffers = m->buffers, .buffer_count = 10, .weights = m->weights, .weight_count = 3,
                      .entries = &m->entry, .entry_count = 1, .ios = m->ios, .io_count = 3, .segments = &m->segment, .segment_count = 1,
