@@ -103,11 +103,11 @@ static wa_status append_pooling(wa_graph *g, api_model *m, wa_error *err)
 wa_status api_optimized(api_model *m, const api_shape *shape, wa_graph **out, wa_error *err)
 {
     wa_graph *g = NULL;
-    wa_opt_options oo = {wa__kernel_eval, NULL, NULL};
+    wa_opt_options oo = {.eval = wa__kernel_eval};
     wa_status s = wa__graph_clone(m->graph, &g, err);
     if (s == WA_OK) s = bind_shapes(g, shape, err);
     if (s == WA_OK && strcmp(shape->task, "embed") == 0) {
-        wa_opt_options fold = {wa__kernel_eval, NULL, "fold"}; /* shapes: pooling looks at ranks */
+        wa_opt_options fold = {.eval = wa__kernel_eval, .only = "fold"}; /* shapes: pooling looks at ranks */
         s = wa__opt_run(g, &fold, err);
         if (s == WA_OK) s = append_pooling(g, m, err);
     }

@@ -138,12 +138,29 @@ void wa__graph_replace(wa_graph *g, uint32_t from, uint32_t to);
 uint32_t wa__graph_uses(const wa_graph *g, uint32_t value);
 /* Turns a node's value into a constant (folding); data copied into the arena. */
 bool wa__graph_make_const(wa_graph *g, uint32_t value, const wa_tensor_type *type, const void *data);
+/* Puts a copy of a node's child into the graph that the node is in: formal[i] stands for the child's
+ * input i, the node's own inputs for the captured ones. outputs[i], room for the child's outputs,
+ * becomes the value that the child's output i is: a new one, or a formal or captured value passed
+ * through. Copied values have no names and no types but those of constants (whose bytes are shared with
+ * the child, as g owns it); copied nodes come last in g and may be used by earlier ones until
+ * wa__graph_compact. The node itself stays: replace its results, mark it dead. */
+wa_status wa__graph_inline(wa_graph *g, uint32_t node, uint32_t subgraph, const uint32_t *formal, uint32_t formal_count,
+                           uint32_t *outputs, wa_error *err) WA_MUST_CHECK;
+/* The same without a node: inputs[i] stands for the child's input i, captured ones too. The child's sources
+ * are g's, and the child outlives g or is owned by it. */
+wa_status wa__graph_copy_nodes(wa_graph *g, const wa_graph *child, const uint32_t *inputs, uint32_t *outputs, wa_error *err) WA_MUST_CHECK;
+/* Inputs of a control node that are the operator's own; captured ones follow. */
+uint32_t wa__node_own_inputs(const wa_node *n);
 /* Sweeps dead nodes, restores topological order, drops values nobody uses (ids change; inputs and
  * outputs keep their order). */
 wa_status wa__graph_compact(wa_graph *g, wa_error *err) WA_MUST_CHECK;
 /* Binds symbols by name; unknown names are ignored. A symbol left unbound fails, all named at once. */
 typedef struct wa_binding_dim { wa_str symbol; int64_t value; } wa_binding_dim;
 wa_status wa__graph_bind(wa_graph *g, const wa_binding_dim *dims, uint32_t count, wa_error *err) WA_MUST_CHECK;
+/* Gives input i of the graph (index into its inputs) the type that it has this time, dims bound: for inputs
+ * that the model gives no shape, or an open one. It must fit what the model says: the element type, and the
+ * rank and sizes where there are any. Before wa__graph_bind, which refuses inputs left without a shape. */
+wa_status wa__graph_set_input_type(wa_graph *g, uint32_t input, const wa_tensor_type *type, wa_error *err) WA_MUST_CHECK;
 
 /* --- shapes, checks, text ---------------------------------------------------------------------- */
 /* Whether the operator has a shape rule: what has none, and no decomposition (opt), cannot run. */

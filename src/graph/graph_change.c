@@ -183,12 +183,25 @@ static wa_status name_unbound(const wa_graph *g, const wa_binding_dim *dims, uin
     return s;
 }
 
-wa_status wa__graph_bind(wa_graph *g, const wa_binding_dim *dims, uint32_t count, wa_error *err)
+wa_status wa__graph_set_input_type(wa_graph *g, uint32_t input, const wa_tensor_type *type, wa_error *err)
 {
-    for (uint32_t i = 0; i < count; i++)
-        if (dims[i].value < 0 || dims[i].value > WA_LIMIT_ELEMENTS)
-            return wa__fail(err, WA_INVALID_ARGUMENT, "dimension %.*s: %lld is out of range", WA_STR_ARG(dims[i].symbol), (long long)dims[i].value);
-    WA_TRY(name_unbound(g, dims, count, err));
+    int64_t count;
+    if (input >= g->input_count) return wa__fail(err, WA_INVALID_ARGUMENT, "the model has no input %u", input);
+    wa_value *v = &g->values[g->inputs[input]];
+    bool open = v->type.rank == WA_RANK_UNKNOWN, fits = open || v->type.rank == type->rank;
+    for (uint32_t d = 0; !open && fits && d < type->rank; d++) fits = v->type.dims[d] < 0 || v->type.dims[d] == type->dims[d];
+    if ((v->type.dtype && v->type.dtype != type->dtype) || !fits || !wa__type_count(type, &count)) {
+        char text[256];
+        wa__type_text(type, text, sizeof text);
+        return wa__fail(err, WA_INVALID_ARGUMENT, "input %.*s: %s does not fit the model's own type", WA_STR_ARG(v->name), text);
+    }
+    v->type = *type;
+    return WA_OK;
+}
+
+/* Sizes of all values, and of those of the graphs inside. */
+static void bind_values(wa_graph *g, const wa_binding_dim *dims, uint32_t count)
+{
     for (uint32_t v = 0; v < g->value_count; v++) {
         wa_tensor_type *t = &g->values[v].type;
         bool open = false;
@@ -196,12 +209,27 @@ wa_status wa__graph_bind(wa_graph *g, const wa_binding_dim *dims, uint32_t count
             if (t->dims[d] < 0 && !binding_of(g, t->dims[d], dims, count, &t->dims[d])) open = true;
         if (open) t->rank = WA_RANK_UNKNOWN; /* an output's own name for a size: inferred later */
     }
+    for (uint32_t i = 0; i < g->child_count; i++) bind_values(g->children[i], dims, count);
+}
+
+wa_status wa__graph_bind(wa_graph *g, const wa_binding_dim *dims, uint32_t count, wa_error *err)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (dims[i].value < 0 || dims[i].value > WA_LIMIT_ELEMENTS)
+            return wa__fail(err, WA_INVALID_ARGUMENT, "dimension %.*s: %lld is out of range", WA_STR_ARG(dims[i].symbol), (long long)dims[i].value);
+    WA_TRY(name_unbound(g, dims, count, err));
+    for (uint32_t i = 0; i < g->input_count; i++) {
+        const wa_value *v = &g->values[g->inputs[i]];
+        if (v->type.rank > WA_RANK_MAX || !v->type.dtype)
+            return wa__fail(err, WA_INVALID_ARGUMENT, "input %.*s: the model gives it no shape, so each run must", WA_STR_ARG(v->name));
+    }
+    bind_values(g, dims, count);
     return WA_OK;
 }
 
 /* --- clone ----------------------------------------------------------------------------------------- */
 
-static bool clone_attr(wa_graph *g, const wa_attr *in, wa_attr *out)
+bool wa__graph_clone_attr(wa_graph *g, const wa_attr *in, wa_attr *out)
 {
     *out = *in;
     if (!wa__graph_copy_str(g, in->name, &out->name)) return false;
@@ -244,12 +272,11 @@ static bool clone_node(wa_graph *g, const wa_node *in, wa_node *out)
     out->attrs = WA_ARENA_NEW(g->arena, wa_attr, cap);
     if (!out->inputs || !out->outputs || !out->attrs || !wa__graph_copy_str(g, in->name, &out->name)) return false;
     for (uint32_t i = 0; i < in->attr_count; i++)
-        if (!clone_attr(g, &in->attrs[i], &out->attrs[i])) return false;
+        if (!wa__graph_clone_attr(g, &in->attrs[i], &out->attrs[i])) return false;
     return true;
 }
 
-/* Children of a node already copied. */
-static bool clone_children(wa_graph *g, uint32_t node, const wa_node *in)
+bool wa__graph_clone_children(wa_graph *g, uint32_t node, const wa_node *in)
 {
     g->nodes[node].subgraphs = NULL;
     g->nodes[node].subgraph_count = 0;
@@ -296,7 +323,7 @@ static bool clone_into(const wa_graph *g, wa_graph *c)
     for (uint32_t i = 0; i < g->value_count; i++, c->value_count++)
         if (!clone_value(c, &g->values[i], &c->values[i])) return false;
     for (uint32_t i = 0; i < g->node_count; i++, c->node_count++)
-        if (!clone_node(c, &g->nodes[i], &c->nodes[i]) || !clone_children(c, i, &g->nodes[i])) return false;
+        if (!clone_node(c, &g->nodes[i], &c->nodes[i]) || !wa__graph_clone_children(c, i, &g->nodes[i])) return false;
     return true;
 }
 

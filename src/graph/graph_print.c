@@ -14,6 +14,7 @@ typedef struct printer {
     wa_buf *out;
     wa_error *err;
     bool canonical;
+    uint32_t depth;   /* of sub-graphs: two blanks each */
     uint32_t *number; /* canonical: value -> number, WA_NONE before its first use */
     uint32_t next;
 } printer;
@@ -141,8 +142,29 @@ static wa_tensor_type canonical_type(const printer *p, const wa_node *n, const w
     return t;
 }
 
+static wa_status print_graph(printer *p);
+
+static wa_status indent(const printer *p) { return wa__buf_printf(p->out, p->err, "%*s", (int)(2 * p->depth), ""); }
+
+/* "body(2, 1) {", the child's lines, "}": captured values are the node's inputs 2 on, one of them. */
+static wa_status put_children(const printer *p, const wa_node *n)
+{
+    for (uint32_t i = 0; i < n->subgraph_count; i++) {
+        const wa_subgraph *s = &n->subgraphs[i];
+        printer child = {.g = s->graph, .out = p->out, .err = p->err, .canonical = p->canonical, .depth = p->depth + 2};
+        if (child.depth > 2 * WA_LIMIT_GRAPH_DEPTH) return wa__fail(p->err, WA_LIMIT, "sub-graphs lie too deep");
+        WA_TRY(indent(p));
+        WA_TRY(wa__buf_printf(p->out, p->err, "  %.*s(%u, %u) {\n", WA_STR_ARG(s->name), s->capture_first, s->capture_count));
+        WA_TRY(print_graph(&child));
+        WA_TRY(indent(p));
+        WA_TRY(wa__buf_printf(p->out, p->err, "  }\n"));
+    }
+    return WA_OK;
+}
+
 static wa_status put_node(printer *p, const wa_node *n)
 {
+    WA_TRY(indent(p));
     for (uint32_t i = 0; i < n->output_count; i++) {
         uint32_t v = n->outputs[i];
         if (p->canonical) p->number[v] = p->next++;
@@ -162,19 +184,22 @@ static wa_status put_node(printer *p, const wa_node *n)
         WA_TRY(wa__buf_printf(p->out, p->err, i ? ", " : " : "));
         WA_TRY(put_type(p, &t));
     }
-    return put_name(p, n->name);
+    WA_TRY(put_name(p, n->name));
+    return put_children(p, n);
 }
 
 static wa_status print_plain(printer *p)
 {
     const wa_graph *g = p->g;
     for (uint32_t i = 0; i < g->input_count; i++) {
+        WA_TRY(indent(p));
         WA_TRY(wa__buf_printf(p->out, p->err, "input %%%u : ", g->inputs[i]));
         WA_TRY(put_type(p, &g->values[g->inputs[i]].type));
         WA_TRY(put_name(p, g->values[g->inputs[i]].name));
     }
     for (uint32_t i = 0; i < g->value_count; i++) {
         if (g->values[i].kind != WA_VALUE_CONST) continue;
+        WA_TRY(indent(p));
         WA_TRY(wa__buf_printf(p->out, p->err, "const %%%u : ", i));
         WA_TRY(put_type(p, &g->values[i].type));
         WA_TRY(put_contents(p, &g->values[i]));
@@ -183,6 +208,7 @@ static wa_status print_plain(printer *p)
     for (uint32_t i = 0; i < g->node_count; i++)
         if (!g->nodes[i].dead) WA_TRY(put_node(p, &g->nodes[i]));
     for (uint32_t i = 0; i < g->output_count; i++) {
+        WA_TRY(indent(p));
         WA_TRY(wa__buf_printf(p->out, p->err, "output %%%u", g->outputs[i]));
         WA_TRY(put_name(p, g->outputs[i] < g->value_count ? g->values[g->outputs[i]].name : WA_STR("")));
     }
@@ -194,6 +220,7 @@ static wa_status meet(printer *p, uint32_t v)
 {
     if (p->g->values[v].kind != WA_VALUE_INPUT || p->number[v] != WA_NONE) return WA_OK;
     p->number[v] = p->next++;
+    WA_TRY(indent(p));
     WA_TRY(wa__buf_printf(p->out, p->err, "input %%%u : ", p->number[v]));
     WA_TRY(put_type(p, &p->g->values[v].type));
     return wa__buf_printf(p->out, p->err, "\n");
@@ -235,6 +262,8 @@ static wa_status print_canonical(printer *p)
     for (uint32_t i = 0; i < g->output_count && s == WA_OK; i++) s = print_tree(p, g->outputs[i], stack, at);
     for (uint32_t i = 0; i < g->output_count && s == WA_OK; i++) {
         const wa_value *v = &g->values[g->outputs[i]];
+        s = indent(p);
+        if (s != WA_OK) break;
         if (v->kind != WA_VALUE_CONST) {
             s = wa__buf_printf(p->out, p->err, "output %%%u\n", p->number[g->outputs[i]]);
             continue;
@@ -248,15 +277,23 @@ static wa_status print_canonical(printer *p)
     return s;
 }
 
+static wa_status print_graph(printer *p)
+{
+    if (!p->canonical) return print_plain(p);
+    p->number = wa__alloc(p->g->value_count, sizeof *p->number);
+    if (!p->number) return wa__no_memory(p->err, "printing a graph");
+    memset(p->number, 0xff, p->g->value_count * sizeof *p->number);
+    wa_status s = WA_OK;
+    for (uint32_t i = 0; p->depth && i < p->g->input_count && s == WA_OK; i++) s = meet(p, p->g->inputs[i]); /* by place: the node's inputs */
+    if (s == WA_OK) s = print_canonical(p);
+    wa__free(p->number);
+    p->number = NULL;
+    return s;
+}
+
 wa_status wa__graph_print(const wa_graph *g, bool canonical, wa_buf *out, wa_error *err)
 {
     printer p = {.g = g, .out = out, .err = err, .canonical = canonical};
-    if (!canonical) return print_plain(&p);
-    WA_TRY(wa__graph_verify(g, err)); /* the walk trusts the graph's references */
-    p.number = wa__alloc(g->value_count, sizeof *p.number);
-    if (!p.number) return wa__no_memory(err, "printing a graph");
-    memset(p.number, 0xff, g->value_count * sizeof *p.number);
-    wa_status s = print_canonical(&p);
-    wa__free(p.number);
-    return s;
+    if (canonical) WA_TRY(wa__graph_verify(g, err)); /* the walk trusts the graph's references */
+    return print_graph(&p);
 }

@@ -2,10 +2,12 @@
  * with the node or value and the rule that it breaks. Called by import, opt, api, tests. */
 #include "graph/graph_int.h"
 
+static wa_status verify(const wa_graph *g, uint32_t depth, wa_error *err);
+
 static wa_status check_type(const wa_graph *g, const wa_value *v, uint32_t id, wa_error *err)
 {
     const wa_tensor_type *t = &v->type;
-    if (t->rank == WA_RANK_UNKNOWN && v->kind == WA_VALUE_NODE) return WA_OK;
+    if (t->rank == WA_RANK_UNKNOWN && v->kind != WA_VALUE_CONST) return WA_OK; /* inputs: given by wa__graph_set_input_type */
     if (t->rank > WA_RANK_MAX)
         return wa__fail(err, WA_VERIFY, "value %u (%.*s): rank %u is over %d", id, WA_STR_ARG(v->name), t->rank, WA_RANK_MAX);
     if (wa__dtype_info(t->dtype)->bits == 0)
@@ -46,6 +48,7 @@ static wa_status check_value(const wa_graph *g, uint32_t id, wa_error *err)
 bool wa__op_may_omit(wa_op op, uint32_t input)
 {
     if (op == WA_OP_EmbedLayerNorm) return input == 1 || input == 4 || input == 7;
+    if (op == WA_OP_Loop || op == WA_OP_Scan) return true; /* Loop's count and condition, old Scan's lengths */
     return (int)input >= wa__op_info(op)->inputs_min;
 }
 
@@ -66,12 +69,53 @@ static wa_status check_counts(const wa_graph *g, uint32_t node, wa_error *err)
     return WA_OK;
 }
 
+/* What the operator's children must have: formal inputs and outputs by the node's own. */
+static bool child_fits(const wa_node *n, const wa_subgraph *s)
+{
+    uint32_t own = wa__node_own_inputs(n), formal = s->graph->input_count - s->capture_count, outputs = s->graph->output_count;
+    int64_t sequences = wa__node_int(n, "num_scan_inputs", -1);
+    switch (n->op) {
+    case WA_OP_If: return own == 1 && formal == 0 && outputs >= n->output_count;
+    case WA_OP_Loop: return own >= 2 && formal == own && outputs >= own - 1 && outputs - 1 >= n->output_count;
+    case WA_OP_Scan:
+        own -= n->opset > 0 && n->opset < 9 && own > 0;
+        return formal == own && sequences >= 0 && sequences <= (int64_t)own && outputs >= own - (uint32_t)sequences && outputs >= n->output_count;
+    default: return false;
+    }
+}
+
+static wa_status check_children(const wa_graph *g, uint32_t node, uint32_t depth, wa_error *err)
+{
+    char text[256];
+    const wa_node *n = &g->nodes[node];
+    bool control = n->op == WA_OP_If || n->op == WA_OP_Loop || n->op == WA_OP_Scan;
+    if (!control && !n->subgraph_count) return WA_OK;
+    wa__node_text(g, node, text, sizeof text);
+    if (depth >= WA_LIMIT_GRAPH_DEPTH) return wa__fail(err, WA_VERIFY, "%s: sub-graphs lie deeper than %u", text, WA_LIMIT_GRAPH_DEPTH);
+    bool whole = n->op == WA_OP_If ? wa__node_subgraph(n, "then_branch") && wa__node_subgraph(n, "else_branch") : wa__node_subgraph(n, "body") != NULL;
+    if (!control || !whole || n->subgraph_count != (n->op == WA_OP_If ? 2u : 1u))
+        return wa__fail(err, WA_VERIFY, "%s has %u sub-graphs that are not those of its operator", text, n->subgraph_count);
+    for (uint32_t i = 0; i < n->subgraph_count; i++) {
+        const wa_subgraph *s = &n->subgraphs[i];
+        bool ok = s->capture_first <= n->input_count && s->capture_count <= n->input_count - s->capture_first && s->capture_count <= s->graph->input_count;
+        for (uint32_t k = 0; ok && k < s->capture_count; k++) ok = n->inputs[s->capture_first + k] != WA_NONE;
+        if (!ok) return wa__fail(err, WA_VERIFY, "%s: the captured values of %.*s are not its last inputs", text, WA_STR_ARG(s->name));
+        if (!child_fits(n, s))
+            return wa__fail(err, WA_VERIFY, "%s: %.*s has %u inputs and %u outputs, which do not fit the node's %u and %u", text, WA_STR_ARG(s->name),
+                            s->graph->input_count - s->capture_count, s->graph->output_count, wa__node_own_inputs(n), n->output_count);
+        wa_status status = verify(s->graph, depth + 1, err);
+        if (status != WA_OK) return wa__fail_in(err, status, "%s, %.*s", text, WA_STR_ARG(s->name));
+    }
+    return WA_OK;
+}
+
 /* Single assignment and order: made[v] is set once v may be used. */
-static wa_status check_node(const wa_graph *g, uint32_t node, bool *made, wa_error *err)
+static wa_status check_node(const wa_graph *g, uint32_t node, bool *made, uint32_t depth, wa_error *err)
 {
     char text[256];
     const wa_node *n = &g->nodes[node];
     WA_TRY(check_counts(g, node, err));
+    WA_TRY(check_children(g, node, depth, err));
     wa__node_text(g, node, text, sizeof text);
     for (uint32_t i = 0; i < n->input_count; i++) {
         uint32_t v = n->inputs[i];
@@ -136,7 +180,7 @@ static wa_status check_inputs(const wa_graph *g, bool *made, wa_error *err)
     return WA_OK;
 }
 
-wa_status wa__graph_verify(const wa_graph *g, wa_error *err)
+static wa_status verify(const wa_graph *g, uint32_t depth, wa_error *err)
 {
     bool *made = wa__alloc(g->value_count, sizeof *made);
     if (!made) return wa__no_memory(err, "verifying a graph");
@@ -144,9 +188,11 @@ wa_status wa__graph_verify(const wa_graph *g, wa_error *err)
     for (uint32_t v = 0; v < g->value_count && s == WA_OK; v++) s = check_value(g, v, err);
     if (s == WA_OK) s = check_inputs(g, made, err);
     for (uint32_t i = 0; i < g->node_count && s == WA_OK; i++)
-        if (!g->nodes[i].dead) s = check_node(g, i, made, err);
+        if (!g->nodes[i].dead) s = check_node(g, i, made, depth, err);
     if (s == WA_OK) s = check_ends(g, made, err);
     if (s == WA_OK) s = check_names(g, err);
     wa__free(made);
     return s;
 }
+
+wa_status wa__graph_verify(const wa_graph *g, wa_error *err) { return verify(g, 0, err); }

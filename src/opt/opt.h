@@ -12,6 +12,9 @@ typedef struct wa_opt_options {
     wa_opt_eval_fn eval;
     void *user;
     const char *only; /* NULL: all passes; else the one named (tests) */
+    /* fold, run alone, leaves untyped (rank unknown, no dtype) what a plan cannot be made for: nodes whose
+     * shape depends on data, If, Loop and Scan, and all that reads their results. Off: an error. */
+    bool dynamic;
 } wa_opt_options;
 
 /* How an embedding is pooled and normalised (sentence-transformers' modules); appended to the graph
@@ -30,6 +33,10 @@ wa_status wa__opt_append_pooling(wa_graph *g, uint32_t hidden, uint32_t mask, wa
  * code, layer norm, GELU, bias and activation into products, QKV, attention, embedding + norm.
  * The graph verifies after each. */
 wa_status wa__opt_run(wa_graph *g, const wa_opt_options *options, wa_error *err) WA_MUST_CHECK;
+/* fold (dynamic), control, dead to a fixed point: every type and constant that follows from the inputs'
+ * types is there afterwards; what still has no type depends on data. options->only and dynamic are not
+ * looked at. wa__opt_run does this first when the graph holds If, Loop or Scan. */
+wa_status wa__opt_resolve(wa_graph *g, const wa_opt_options *options, wa_error *err) WA_MUST_CHECK;
 const char *const *wa__opt_names(void); /* NULL-terminated, in order */
 
 #endif

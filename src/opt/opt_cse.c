@@ -86,6 +86,7 @@ static void merge_nodes(wa_rw *r, uint32_t *table, size_t slots)
     for (uint32_t i = 0; i < r->g->node_count; i++) {
         if (!wa__rw_visit(r, i)) continue;
         const wa_node *n = &r->g->nodes[i];
+        if (n->subgraph_count || wa__op_info(n->op)->random) continue; /* bodies are not compared; two draws differ */
         size_t at = (size_t)hash_node(n) & (slots - 1);
         while (table[at] && (r->g->nodes[table[at] - 1].dead || !same_node(&r->g->nodes[table[at] - 1], n))) at = (at + 1) & (slots - 1);
         if (!table[at]) {

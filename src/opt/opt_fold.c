@@ -133,18 +133,63 @@ static void fold_shape(wa_rw *r, uint32_t node)
     become_consts(r, node, &(wa_view){t, data});
 }
 
+static bool inputs_typed(const wa_rw *r, uint32_t node)
+{
+    const wa_node *n = &r->g->nodes[node];
+    for (uint32_t i = 0; i < n->input_count; i++)
+        if (n->inputs[i] != WA_NONE && (wa__rw_t(r, n->inputs[i])->rank > WA_RANK_MAX || !wa__rw_t(r, n->inputs[i])->dtype)) return false;
+    return true;
+}
+
+/* An operator that is decomposed, but not with a shape-like input that is no constant. */
+static bool waits_for_value(const wa_rw *r, const wa_node *n)
+{
+    if (wa__graph_op_known(n->op) || !wa__opt_decomposes(n->op)) return false;
+    for (uint32_t i = 0; i < n->input_count && i < 32; i++)
+        if (n->inputs[i] != WA_NONE && (wa__op_info(n->op)->shape_inputs >> i & 1) && !wa__rw_is_const(r, n->inputs[i])) return true;
+    return false;
+}
+
+/* Old forms, decomposition, types. False: nothing more is to be done with this node. */
+static bool type_node(wa_rw *r, uint32_t node)
+{
+    bool dynamic = r->options->dynamic, changed = r->changed;
+    const wa_node *n = &r->g->nodes[node];
+    if (wa__opt_is_control(n)) {
+        if (!dynamic)
+            wa__rw_fail(r, wa__fail(r->err, WA_DYNAMIC, "%s node %u (%.*s): what it does depends on data: its condition or trip count is known only at run time",
+                                    wa__op_info(n->op)->name, node, WA_STR_ARG(n->name)));
+        return false;
+    }
+    if (dynamic && !inputs_typed(r, node)) return false;
+    wa__opt_modernize(r, node);
+    if (r->status != WA_OK) return false;
+    uint32_t before = r->g->node_count;
+    if (wa__opt_decompose(r, node)) return false;
+    if (r->status == WA_DYNAMIC && dynamic) { /* inside a decomposition: take back what it built */
+        r->status = WA_OK;
+        wa__rw_abandon(r, before);
+        r->changed = changed;
+        return false;
+    }
+    if (r->status != WA_OK) return false;
+    wa_status s = wa__graph_infer_node(r->g, node, r->err);
+    if (s == WA_UNSUPPORTED && waits_for_value(r, &r->g->nodes[node]))
+        s = wa__fail(r->err, WA_DYNAMIC, "%s node %u: its shape depends on data: an input that decides it is known only at run time", wa__op_info(r->g->nodes[node].op)->name, node);
+    if (s != WA_OK && (s != WA_DYNAMIC || !dynamic)) wa__rw_fail(r, s);
+    return s == WA_OK;
+}
+
 static void fold_node(wa_rw *r, uint32_t node, const bool *product_input, size_t known)
 {
-    wa__opt_modernize(r, node);
-    if (r->status != WA_OK || wa__opt_decompose(r, node)) return;
-    wa_status s = wa__graph_infer_node(r->g, node, r->err);
-    if (s != WA_OK) {
-        wa__rw_fail(r, s);
-        return;
-    }
+    if (!type_node(r, node)) return;
     const wa_node *n = &r->g->nodes[node];
     if (n->op == WA_OP_Shape || n->op == WA_OP_Size) {
         fold_shape(r, node);
+        return;
+    }
+    if (n->op == WA_OP_Slice && wa__count(wa__rw_t(r, n->outputs[0])) == 0) { /* nothing is left: results of loops that never run */
+        become_consts(r, node, &(wa_view){*wa__rw_t(r, n->outputs[0]), wa__arena_alloc(r->g->arena, 1, 1)});
         return;
     }
     if (is_view(n->op) && wa__rw_is_const(r, n->inputs[0])) {

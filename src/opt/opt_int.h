@@ -39,6 +39,10 @@ bool wa__rw_become(wa_rw *r, uint32_t node, wa_op op, const uint32_t *inputs, ui
 /* A new node with one output; WA_NONE on failure. Set its attributes, then wa__rw_type. */
 uint32_t wa__rw_node(wa_rw *r, wa_op op, const uint32_t *inputs, uint32_t count);
 uint32_t wa__rw_node_many(wa_rw *r, wa_op op, const uint32_t *inputs, uint32_t count, uint32_t outputs);
+/* Nodes from `first` on that wa__graph_inline made become the session's: their inputs are uses. */
+bool wa__rw_adopt(wa_rw *r, uint32_t first);
+/* Nodes from `first` on, which nothing uses, go. */
+void wa__rw_abandon(wa_rw *r, uint32_t first);
 /* Infers the node's outputs; one that had a type already must keep it. */
 bool wa__rw_type(wa_rw *r, uint32_t node);
 void wa__rw_set_input(wa_rw *r, uint32_t node, uint32_t input, uint32_t value);
@@ -77,6 +81,7 @@ bool wa__rw_same_type(const wa_rw *r, uint32_t a, uint32_t b);
 
 /* --- passes, one a file */
 void wa__opt_fold(wa_rw *r);
+void wa__opt_control(wa_rw *r);
 void wa__opt_dead(wa_rw *r);
 void wa__opt_cse(wa_rw *r);
 void wa__opt_layernorm(wa_rw *r);
@@ -88,6 +93,18 @@ void wa__opt_embed(wa_rw *r);
 void wa__opt_skiplayernorm(wa_rw *r);
 void wa__opt_pooling(wa_rw *r);
 void wa__opt_elementwise(wa_rw *r);
+/* parts of control */
+bool wa__opt_is_control(const wa_node *n); /* If, Loop, Scan */
+bool wa__control_inline(wa_rw *r, uint32_t node, uint32_t subgraph, const uint32_t *formal, uint32_t count, uint32_t *outputs);
+void wa__control_result(wa_rw *r, uint32_t node, uint32_t output, uint32_t value);
+uint32_t wa__control_nodes(const wa_graph *g); /* of a body and the bodies in it */
+uint32_t wa__control_unsqueeze(wa_rw *r, uint32_t x, int64_t axis);
+uint32_t wa__control_concat(wa_rw *r, const uint32_t *parts, uint32_t count, int64_t axis);
+uint32_t wa__control_empty(wa_rw *r, uint32_t x, int64_t axis); /* none of x's places on that axis */
+/* Whether so many trips of a body of so many nodes may be unrolled. */
+bool wa__control_room(const wa_rw *r, int64_t trips, uint32_t nodes);
+void wa__control_scan(wa_rw *r, uint32_t node);
+#define WA_UNROLL_NODES_MAX 4096u /* trips times body nodes; longer loops run on the host, or not at all */
 /* parts of fold */
 void wa__opt_modernize(wa_rw *r, uint32_t node); /* attributes of old opsets become constant inputs */
 void wa__opt_simplify(wa_rw *r, uint32_t node);  /* what changes nothing goes, views merge */

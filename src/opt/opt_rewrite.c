@@ -155,6 +155,24 @@ uint32_t wa__rw_node_many(wa_rw *r, wa_op op, const uint32_t *inputs, uint32_t c
     return node;
 }
 
+bool wa__rw_adopt(wa_rw *r, uint32_t first)
+{
+    if (!wa__rw_grow(r)) return false;
+    for (uint32_t i = first; i < r->g->node_count; i++)
+        for (uint32_t k = 0; k < r->g->nodes[i].input_count; k++) use(r, r->g->nodes[i].inputs[k]);
+    r->changed = true;
+    return true;
+}
+
+void wa__rw_abandon(wa_rw *r, uint32_t first)
+{
+    for (uint32_t i = r->g->node_count; i-- > first;) {
+        if (r->g->nodes[i].dead) continue;
+        r->g->nodes[i].dead = true;
+        wa__rw_drop_inputs(r, i);
+    }
+}
+
 bool wa__rw_type(wa_rw *r, uint32_t node)
 {
     if (r->status != WA_OK) return false;

@@ -60,7 +60,7 @@ static wa_tensor_type type_of(reader *r)
     wa_tensor_type t = {0};
     char name[24];
     word(r, name, sizeof name);
-    for (uint32_t d = 1; d <= WA_U4; d++)
+    for (uint32_t d = 1; d <= WA_I2; d++)
         if (strcmp(wa__dtype_info(d)->name, name) == 0) t.dtype = (wa_dtype)d;
     if (!t.dtype) fail_msg("no element type %s", name);
     need(r, "[");
@@ -138,6 +138,40 @@ static void read_attr(reader *r, uint32_t node)
     }
 }
 
+static void read_lines(reader *r);
+
+/* "body(2, 1) {", lines, "}" after the line of the node. */
+static bool read_child(reader *r, uint32_t node)
+{
+    const char *start = r->at;
+    char name[32];
+    while (*r->at == ' ' || *r->at == '\n') r->at++;
+    if (!isalpha((unsigned char)*r->at)) {
+        r->at = start;
+        return false;
+    }
+    word(r, name, sizeof name);
+    if (!eat(r, "(")) {
+        r->at = start;
+        return false;
+    }
+    uint32_t first = (uint32_t)strtoul(r->at, (char **)&r->at, 10);
+    need(r, ",");
+    uint32_t count = (uint32_t)strtoul(r->at, (char **)&r->at, 10);
+    need(r, ")");
+    need(r, "{");
+    reader *child = calloc(1, sizeof *child);
+    wa_error err;
+    child->at = r->at;
+    assert_ok(wa__graph_create(&child->g, &err), err);
+    read_lines(child);
+    r->at = child->at;
+    need(r, "}");
+    assert_true(wa__graph_subgraph(r->g, node, wa__str(name), child->g, first, count));
+    free(child);
+    return true;
+}
+
 static void read_node(reader *r)
 {
     char outs[8][24], op[32];
@@ -168,11 +202,49 @@ static void read_node(reader *r)
     wa_error err;
     if (eat(r, ":") && !eat(r, "?")) {
         for (uint32_t i = 0; i < out_count; i++, eat(r, ",")) r->g->values[r->g->nodes[node].outputs[i]].type = type_of(r);
-    } else if (r->at[-1] != '?') assert_ok(wa__graph_infer_node(r->g, node, &err), err);
+    } else if (r->at[-1] != '?' && wa__graph_op_known(id)) assert_ok(wa__graph_infer_node(r->g, node, &err), err);
     wa_str name = comment(r);
     if (name.len) { /* a literal of the test's text: outlives the graph */
         char *copy = wa__arena_strndup(r->g->arena, name.ptr, name.len);
         r->g->nodes[node].name = (wa_str){copy, name.len};
+    }
+    while (read_child(r, node)) continue;
+}
+
+static void read_input(reader *r)
+{
+    char name[24];
+    need(r, "%");
+    word(r, name, sizeof name);
+    need(r, ":");
+    wa_tensor_type t = {.rank = WA_RANK_UNKNOWN};
+    if (!eat(r, "?")) t = type_of(r);
+    wa_str label = comment(r);
+    uint32_t v = wa__graph_input(r->g, label.len ? label : wa__str(name), &t);
+    bind_name(r, v, name);
+}
+
+static void read_output(reader *r)
+{
+    uint32_t v = value_of(r);
+    wa_str label = comment(r);
+    if (label.len) {
+        char *copy = wa__arena_strndup(r->g->arena, label.ptr, label.len);
+        r->g->values[v].name = (wa_str){copy, label.len};
+    }
+    assert_true(wa__graph_output(r->g, v));
+}
+
+static void read_lines(reader *r)
+{
+    for (;;) {
+        skip_blanks(r);
+        if (*r->at == 0 || *r->at == '}') return;
+        if (*r->at == '\n') r->at++;
+        else if (eat(r, "input")) read_input(r);
+        else if (eat(r, "const")) read_const(r);
+        else if (eat(r, "output")) read_output(r);
+        else read_node(r);
     }
 }
 
@@ -183,32 +255,7 @@ static wa_graph *graph_from_text(const char *text)
     memset(&r, 0, sizeof r);
     r.at = text;
     assert_ok(wa__graph_create(&r.g, &err), err);
-    while (*r.at) {
-        skip_blanks(&r);
-        if (*r.at == '\n') {
-            r.at++;
-            continue;
-        }
-        if (eat(&r, "input")) {
-            char name[24];
-            need(&r, "%");
-            word(&r, name, sizeof name);
-            need(&r, ":");
-            wa_tensor_type t = type_of(&r);
-            wa_str label = comment(&r);
-            uint32_t v = wa__graph_input(r.g, label.len ? label : wa__str(name), &t);
-            bind_name(&r, v, name);
-        } else if (eat(&r, "const")) read_const(&r);
-        else if (eat(&r, "output")) {
-            uint32_t v = value_of(&r);
-            wa_str label = comment(&r);
-            if (label.len) {
-                char *copy = wa__arena_strndup(r.g->arena, label.ptr, label.len);
-                r.g->values[v].name = (wa_str){copy, label.len};
-            }
-            assert_true(wa__graph_output(r.g, v));
-        } else read_node(&r);
-    }
+    read_lines(&r);
     assert_ok(wa__graph_verify(r.g, &err), err);
     return r.g;
 }

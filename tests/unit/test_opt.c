@@ -44,7 +44,8 @@ static char *run(const char *before, const char *only, wa_error *err)
     wa_opt_options o = {.eval = eval, .only = only};
     wa_buf b;
     wa__buf_init(&b, 1 << 20);
-    if (wa__opt_run(g, &o, err) == WA_OK) assert_ok(wa__graph_print(g, false, &b, err), *err);
+    bool resolve = only && strcmp(only, "resolve") == 0;
+    if ((resolve ? wa__opt_resolve(g, &o, err) : wa__opt_run(g, &o, err)) == WA_OK) assert_ok(wa__graph_print(g, false, &b, err), *err);
     else assert_ok(wa__buf_printf(&b, err, "error: %s\n", err->message), *err);
     wa__graph_free(g);
     return b.ptr;
@@ -92,8 +93,15 @@ static void golden(const char *pass)
         (void)state;                                                                               \
         golden(#pass);                                                                             \
     }
-GOLDEN(fold) GOLDEN(dead) GOLDEN(cse) GOLDEN(layernorm) GOLDEN(gelu) GOLDEN(matmul) GOLDEN(attention) GOLDEN(qkv) GOLDEN(skiplayernorm)
+GOLDEN(fold) GOLDEN(control) GOLDEN(dead) GOLDEN(cse) GOLDEN(layernorm) GOLDEN(gelu) GOLDEN(matmul) GOLDEN(attention) GOLDEN(qkv) GOLDEN(skiplayernorm)
 GOLDEN(embed) GOLDEN(pooling) GOLDEN(elementwise) GOLDEN(all)
+
+/* Cases of opt_resolve.txt: what can be typed is, the rest stays without a type. */
+static void test_resolve(void **state)
+{
+    (void)state;
+    golden("resolve");
+}
 
 static void test_names(void **state)
 {
@@ -186,7 +194,7 @@ static void test_append_pooling(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fold), cmocka_unit_test(test_dead), cmocka_unit_test(test_cse), cmocka_unit_test(test_layernorm),
+        cmocka_unit_test(test_fold), cmocka_unit_test(test_control), cmocka_unit_test(test_resolve), cmocka_unit_test(test_dead), cmocka_unit_test(test_cse), cmocka_unit_test(test_layernorm),
         cmocka_unit_test(test_gelu), cmocka_unit_test(test_matmul), cmocka_unit_test(test_attention), cmocka_unit_test(test_qkv),
         cmocka_unit_test(test_skiplayernorm), cmocka_unit_test(test_embed), cmocka_unit_test(test_pooling),
         cmocka_unit_test(test_elementwise), cmocka_unit_test(test_all), cmocka_unit_test(test_names),
