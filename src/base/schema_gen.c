@@ -259,6 +259,7 @@ static const wa_op_info op_table[WA_OP_COUNT] = {
     [401] = {"CompressBounded", "wa", 2, 2, 2, false, true, false, false, 0, "CompressBounded"},
     [402] = {"UniqueBounded", "wa", 1, 1, 5, false, true, false, false, 0, "UniqueBounded"},
     [403] = {"NonMaxSuppressionBounded", "wa", 2, 5, 2, false, true, false, false, 4, "NonMaxSuppressionBounded"},
+    [410] = {"ConvAct", "wa", 2, 4, 1, false, false, false, false, 0, "ConvAct"},
 };
 
 const wa_op_info *wa__op_info(uint32_t op)

@@ -263,7 +263,8 @@ typedef enum wa_op {
     WA_OP_CompressBounded = 401,
     WA_OP_UniqueBounded = 402,
     WA_OP_NonMaxSuppressionBounded = 403,
-    WA_OP_COUNT = 404
+    WA_OP_ConvAct = 410,
+    WA_OP_COUNT = 411
 } wa_op;
 
 /* What fused operators take:
@@ -273,6 +274,7 @@ typedef enum wa_op {
  * CompressBounded: x, condition (axis as in Compress): output with room for every element or slice of x, in order, the rest 0; found i64 [1]
  * UniqueBounded: x (sorted, axis as in Unique): y with room for all, indices, inverse, counts (as Unique, the first found entries meant), found i64 [1]
  * NonMaxSuppressionBounded: as NonMaxSuppression: indices i64 [batches*classes*min(max_output_boxes_per_class, boxes), 3], found i64 [1]
+ * ConvAct: x, w, bias[M]?, residual (of the result's type)?: act(Conv(x, w, bias) + residual), attributes of Conv and act: 0 none, 1 Gelu erf, 2 Gelu tanh, 3 Relu, 4 Tanh, 5 Sigmoid, 6 SiLU, 7 Clip to [act_a, act_b], 8 HardSigmoid act_a*x + act_b, 9 HardSwish, 10 LeakyRelu act_a
  * QkvAttention: qkv [b,s,3*h*d] (q then k then v in the last axis), bias as in Attention; num_heads, scale, guard
  * SkipLayerNorm: x, skip [..,D], gamma [D], beta [D]; epsilon; LayerNorm(x+skip)
  * EmbedLayerNorm: input_ids [b,s], token_type_ids [b,s]?, word [V,D], position [P,D], type [T,D]?, gamma, beta [D], position_ids?; epsilon. token i of a row has position i unless position_ids is given
