@@ -1,6 +1,7 @@
 /* Tensor views, attributes and element conversions that graph, plan and kernels share. */
 #ifndef WA_TENSOR_H
 #define WA_TENSOR_H
+#include "base/schema_gen.h"
 #include "base/str.h"
 
 /* A borrowed dense row-major tensor in host memory. */
@@ -57,6 +58,9 @@ float wa__attr_float(const wa_attr *attrs, uint32_t count, const char *name, flo
  * format is in graph/graph.h. */
 #define WA_EW_WORDS  4
 #define WA_EW_ABSENT INT32_MIN
+/* The numbers that an operator's attributes put in the place of operands 1 and 2 of its step: bit k of
+ * the result says that value[k] is one. Inputs that are there come before attributes (Clip). */
+uint32_t wa__ew_attr_operands(wa_op op, const wa_attr *attrs, uint32_t count, float value[3]);
 
 /* NumPy broadcasting of two shapes; false when they do not match. */
 bool wa__broadcast(const wa_tensor_type *a, const wa_tensor_type *b, wa_tensor_type *out);

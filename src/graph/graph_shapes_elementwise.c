@@ -23,6 +23,14 @@ static wa_status cast(wa_infer *f)
     return WA_OK;
 }
 
+/* The same elements read as another type of their width. */
+static wa_status bit_cast(wa_infer *f)
+{
+    wa_dtype from = wa__infer_in(f, 0)->dtype;
+    WA_TRY(cast(f));
+    return wa__dtype_info(from)->bits == wa__dtype_info(f->out[0].dtype)->bits ? WA_OK : wa__infer_bad(f, "it reads bits as a type of another width");
+}
+
 /* Inputs first.. broadcast together and have one element type. */
 static wa_status broadcast_from(wa_infer *f, uint32_t first)
 {
@@ -41,6 +49,14 @@ static wa_status arithmetic(wa_infer *f) { return broadcast_from(f, 0); }
 static wa_status power(wa_infer *f) /* the exponent may be of another type */
 {
     return wa__infer_broadcast(f, wa__infer_in(f, 0), wa__infer_in(f, 1), &f->out[0]);
+}
+
+/* The slope fits the input and never makes it larger. */
+static wa_status slope(wa_infer *f)
+{
+    wa_tensor_type x = *wa__infer_in(f, 0);
+    WA_TRY(broadcast_from(f, 0));
+    return wa__type_eq(&x, &f->out[0]) ? WA_OK : wa__infer_bad(f, "its slope is larger than its input");
 }
 
 static wa_status compare(wa_infer *f)
@@ -76,7 +92,11 @@ const wa_shape_entry wa__shapes_elementwise[] = {
     {WA_OP_Cast, cast}, {WA_OP_Where, where}, {WA_OP_Elementwise, chain},
     {WA_OP_Add, arithmetic}, {WA_OP_Sub, arithmetic}, {WA_OP_Mul, arithmetic}, {WA_OP_Div, arithmetic}, {WA_OP_Pow, power},
     {WA_OP_Mod, arithmetic}, {WA_OP_Min, arithmetic}, {WA_OP_Max, arithmetic}, {WA_OP_Sum, arithmetic}, {WA_OP_Mean, arithmetic},
-    {WA_OP_PRelu, arithmetic},
+    {WA_OP_PRelu, slope}, {WA_OP_BitCast, bit_cast},
+    {WA_OP_BitwiseAnd, arithmetic}, {WA_OP_BitwiseOr, arithmetic}, {WA_OP_BitwiseXor, arithmetic}, {WA_OP_BitShift, arithmetic},
+    {WA_OP_BitwiseNot, same}, {WA_OP_Acos, same}, {WA_OP_Acosh, same}, {WA_OP_Asin, same}, {WA_OP_Asinh, same}, {WA_OP_Atan, same},
+    {WA_OP_Atanh, same}, {WA_OP_Cosh, same}, {WA_OP_Sinh, same}, {WA_OP_Celu, same}, {WA_OP_Selu, same}, {WA_OP_Mish, same},
+    {WA_OP_Shrink, same}, {WA_OP_ThresholdedRelu, same},
     {WA_OP_Equal, compare}, {WA_OP_Less, compare}, {WA_OP_LessOrEqual, compare}, {WA_OP_Greater, compare},
     {WA_OP_GreaterOrEqual, compare}, {WA_OP_And, compare}, {WA_OP_Or, compare}, {WA_OP_Xor, compare},
     {WA_OP_Not, to_bool}, {WA_OP_IsNaN, to_bool}, {WA_OP_IsInf, to_bool},

@@ -11,7 +11,8 @@ static wa_status check_steps(const wa_kernel_args *a, const wa_ew_chain *c, wa_e
     for (uint32_t s = 0; s < c->step_count; s++) {
         const wa_ew_step *p = &c->step[s];
         const wa_op_info *info = wa__op_info(p->op);
-        if (!info->elementwise) return bad(a, err, s, "is no elementwise operator");
+        if (!info->elementwise && p->op != WA_OP_BitCast) return bad(a, err, s, "is no elementwise operator");
+        if (!wa__ew_known(p->op)) return bad(a, err, s, "is an operator that is written out before it gets here");
         if (wa__dtype_size(p->dtype) == 0) return bad(a, err, s, "has no legal type");
         int need = info->inputs_min;
         for (int k = 0; k < 3; k++) {
@@ -62,29 +63,10 @@ static int32_t immediate(wa_ew_chain *c, float v)
 /* Attributes of a single operator become operands, as in a fused chain. */
 static void attr_operands(const wa_kernel_args *a, wa_ew_chain *c, wa_ew_step *p)
 {
-    const wa_attr *how;
-    switch (a->op) {
-    case WA_OP_LeakyRelu: p->arg[1] = immediate(c, wa__kernel_float(a, "alpha", 0.01f)); break;
-    case WA_OP_Elu: p->arg[1] = immediate(c, wa__kernel_float(a, "alpha", 1.0f)); break;
-    case WA_OP_HardSigmoid:
-        p->arg[1] = immediate(c, wa__kernel_float(a, "alpha", 0.2f));
-        p->arg[2] = immediate(c, wa__kernel_float(a, "beta", 0.5f));
-        break;
-    case WA_OP_Gelu:
-        how = wa__attr_find(a->attrs, a->attr_count, "approximate");
-        p->arg[1] = immediate(c, how && wa__str_is(how->s, "tanh") ? 1.0f : 0.0f);
-        break;
-    case WA_OP_Mod: p->arg[2] = immediate(c, (float)wa__kernel_int(a, "fmod", 0)); break;
-    case WA_OP_IsInf:
-        p->arg[1] = immediate(c, (float)wa__kernel_int(a, "detect_negative", 1));
-        p->arg[2] = immediate(c, (float)wa__kernel_int(a, "detect_positive", 1));
-        break;
-    case WA_OP_Clip:
-        if (p->arg[1] == WA_EW_ABSENT && wa__attr_find(a->attrs, a->attr_count, "min")) p->arg[1] = immediate(c, wa__kernel_float(a, "min", 0.0f));
-        if (p->arg[2] == WA_EW_ABSENT && wa__attr_find(a->attrs, a->attr_count, "max")) p->arg[2] = immediate(c, wa__kernel_float(a, "max", 0.0f));
-        break;
-    default: break;
-    }
+    float value[3];
+    uint32_t mask = wa__ew_attr_operands(a->op, a->attrs, a->attr_count, value);
+    for (int k = 1; k < 3; k++)
+        if (mask >> k & 1 && p->arg[k] == WA_EW_ABSENT) p->arg[k] = immediate(c, value[k]);
 }
 
 /* One operator; Min, Max, Sum and Mean of many inputs are a chain of pairs. */
@@ -100,7 +82,7 @@ static wa_status single(const wa_kernel_args *a, wa_ew_chain *c, wa_error *err)
         attr_operands(a, c, p);
         return WA_OK;
     }
-    wa_op op = a->op == WA_OP_Mean ? WA_OP_Add : a->op == WA_OP_Sum ? WA_OP_Add : a->op;
+    wa_op op = a->op == WA_OP_Mean || a->op == WA_OP_Sum ? WA_OP_Add : a->op;
     if (a->in_count == 1) c->step[c->step_count++] = (wa_ew_step){WA_OP_Cast, t, {0, WA_EW_ABSENT, WA_EW_ABSENT}};
     for (uint32_t k = 1; k < a->in_count; k++)
         c->step[c->step_count++] = (wa_ew_step){op, t, {k == 1 ? 0 : (int32_t)(a->in_count + k - 2), (int32_t)k, WA_EW_ABSENT}};

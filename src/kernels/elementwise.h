@@ -27,6 +27,8 @@ typedef struct wa_num { /* f for floats, i for integers and BOOL; t NONE: absent
     int64_t i;
     wa_dtype t;
 } wa_num;
+/* Whether wa__ew_apply computes this operator. */
+bool wa__ew_known(wa_op op);
 wa_num wa__ew_apply(wa_op op, const wa_num x[3], wa_dtype out);
 /* What the operand's immediate is when its step's other operands have type t. */
 wa_num wa__ew_immediate(float v, wa_dtype t);

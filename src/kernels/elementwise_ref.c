@@ -15,6 +15,8 @@ static double greater(double a, double b) { return isnan(a) || a > b ? a : b; }
 
 static double or_else(const wa_num *x, double fallback) { return x->t == WA_DTYPE_NONE ? fallback : wa__dtype_is_float(x->t) ? x->f : (double)x->i; }
 
+static double shrink(double v, double bias, double lambd) { return v < -lambd ? v + bias : v > lambd ? v - bias : isnan(v) ? v : 0.0; }
+
 static double real_unary(wa_op op, const wa_num x[3])
 {
     double v = x[0].f;
@@ -37,6 +39,19 @@ static double real_unary(wa_op op, const wa_num x[3])
     case WA_OP_Elu: return v < 0 ? or_else(&x[1], 1.0) * expm1(v) : v;
     case WA_OP_Softplus: return v > 0 ? v + log1p(exp(-v)) : log1p(exp(v));
     case WA_OP_Softsign: return isinf(v) ? (v > 0 ? 1.0 : -1.0) : v / (1.0 + fabs(v));
+    case WA_OP_Celu: return v > 0 ? v : or_else(&x[1], 1.0) * expm1(v / or_else(&x[1], 1.0));
+    case WA_OP_Selu: return or_else(&x[2], 1.0507010221481323) * (v > 0 ? v : or_else(&x[1], 1.6732631921768188) * expm1(v));
+    case WA_OP_Mish: return v * tanh(v > 0 ? v + log1p(exp(-v)) : log1p(exp(v)));
+    case WA_OP_ThresholdedRelu: return v > or_else(&x[1], 1.0) ? v : isnan(v) ? v : 0.0;
+    case WA_OP_Shrink: return shrink(v, or_else(&x[1], 0), or_else(&x[2], 0.5));
+    case WA_OP_Acos: return acos(v);
+    case WA_OP_Acosh: return acosh(v);
+    case WA_OP_Asin: return asin(v);
+    case WA_OP_Asinh: return asinh(v);
+    case WA_OP_Atan: return atan(v);
+    case WA_OP_Atanh: return atanh(v);
+    case WA_OP_Cosh: return cosh(v);
+    case WA_OP_Sinh: return sinh(v);
     case WA_OP_HardSigmoid: return greater(0.0, lesser(1.0, or_else(&x[1], 0.2) * v + or_else(&x[2], 0.5)));
     case WA_OP_HardSwish: return v * greater(0.0, lesser(1.0, v / 6.0 + 0.5));
     case WA_OP_Gelu: return gelu(v, or_else(&x[1], 0) != 0);
@@ -93,6 +108,13 @@ static int64_t whole_mod(int64_t a, int64_t b, bool is_unsigned, bool like_c)
     return !like_c && r != 0 && (r < 0) != (b < 0) ? r + b : r;
 }
 
+/* Of unsigned integers: bits that leave are lost. */
+static int64_t whole_shift(int64_t a, int64_t b, bool left)
+{
+    if ((uint64_t)b > 63) return 0;
+    return left ? (int64_t)((uint64_t)a << b) : (int64_t)((uint64_t)a >> b);
+}
+
 static bool whole_less(int64_t a, int64_t b, bool is_unsigned) { return is_unsigned ? (uint64_t)a < (uint64_t)b : a < b; }
 
 static int64_t whole_binary(wa_op op, int64_t a, int64_t b, const wa_num *c, wa_dtype t)
@@ -108,9 +130,20 @@ static int64_t whole_binary(wa_op op, int64_t a, int64_t b, const wa_num *c, wa_
     case WA_OP_Min: return whole_less(a, b, u) ? a : b;
     case WA_OP_Max: return whole_less(b, a, u) ? a : b;
     case WA_OP_Mean: return whole_div((int64_t)((uint64_t)a + (uint64_t)b), 2, u);
-    case WA_OP_PRelu: return a < 0 ? (int64_t)((uint64_t)a * (uint64_t)b) : a;
+    case WA_OP_PRelu: return a < 0 && !u ? (int64_t)((uint64_t)a * (uint64_t)b) : a;
+    case WA_OP_BitwiseAnd: return a & b;
+    case WA_OP_BitwiseOr: return a | b;
+    case WA_OP_BitwiseXor: return a ^ b;
+    case WA_OP_BitShift: return whole_shift(a, b, or_else(c, 0) != 0);
     default: return 0;
     }
+}
+
+/* Its parameters need not be whole: computed in real numbers and truncated. */
+static int64_t whole_shrink(const wa_num x[3], bool u)
+{
+    double y = shrink(u ? (double)(uint64_t)x[0].i : (double)x[0].i, or_else(&x[1], 0), or_else(&x[2], 0.5));
+    return y >= 0x1p63 ? INT64_MAX : y < -0x1p63 ? INT64_MIN : (int64_t)y;
 }
 
 static int64_t whole_unary(wa_op op, const wa_num x[3])
@@ -122,6 +155,8 @@ static int64_t whole_unary(wa_op op, const wa_num x[3])
     case WA_OP_Neg: return (int64_t)(0 - (uint64_t)v);
     case WA_OP_Sign: return u ? v != 0 : (v > 0) - (v < 0);
     case WA_OP_Relu: return u || v > 0 ? v : 0;
+    case WA_OP_BitwiseNot: return ~v;
+    case WA_OP_Shrink: return whole_shrink(x, u);
     default: return v; /* Cast, Floor, Ceil, Round */
     }
 }
@@ -174,6 +209,16 @@ static wa_num rounded(wa_num n, wa_dtype out)
     return wa__dtype_is_float(out) ? (wa_num){wa__get_f64(&v, 0), 0, out} : (wa_num){0, wa__get_i64(&v, 0), out};
 }
 
+/* The same bits as another type of the same width. */
+static wa_num bit_cast(wa_num n, wa_dtype out)
+{
+    uint64_t bits = 0;
+    wa_view from = {{n.t, 0, {0}}, &bits}, to = {{out, 0, {0}}, &bits};
+    if (wa__dtype_is_float(n.t)) wa__set_f64(&from, 0, n.f);
+    else wa__set_i64(&from, 0, n.i);
+    return wa__dtype_is_float(out) ? (wa_num){wa__get_f64(&to, 0), 0, out} : (wa_num){0, wa__get_i64(&to, 0), out};
+}
+
 wa_num wa__ew_apply(wa_op op, const wa_num x[3], wa_dtype out)
 {
     bool real = wa__dtype_is_float(x[0].t);
@@ -188,8 +233,10 @@ wa_num wa__ew_apply(wa_op op, const wa_num x[3], wa_dtype out)
     case WA_OP_IsInf: r = (wa_num){0, real && isinf(x[0].f) && or_else(&x[x[0].f > 0 ? 2 : 1], 1) != 0, WA_BOOL}; break;
     case WA_OP_Where: r = x[0].i ? x[1] : x[2]; break;
     case WA_OP_Clip: r = clip(x); break;
+    case WA_OP_BitCast: return bit_cast(x[0], out);
     case WA_OP_Pow:
-        if (real || wa__dtype_is_float(x[1].t)) r = (wa_num){pow(or_else(&x[0], 0), or_else(&x[1], 0)), 0, WA_F64};
+        if (real || wa__dtype_is_float(x[1].t)) /* exact as far as the base's type reaches */
+            r = (wa_num){pow(or_else(&x[0], 0), or_else(&x[1], 0)), 0, WA_F64};
         else r.i = whole_pow(x[0].i, x[1].i);
         break;
     default:
@@ -197,8 +244,7 @@ wa_num wa__ew_apply(wa_op op, const wa_num x[3], wa_dtype out)
             if (real) r.f = real_binary(op, x[0].f, x[1].f, &x[2]);
             else r.i = whole_binary(op, x[0].i, x[1].i, &x[2], x[0].t);
         } else if (real) r.f = real_unary(op, x);
-        else if (op == WA_OP_Cast || op == WA_OP_Abs || op == WA_OP_Neg || op == WA_OP_Sign || op == WA_OP_Relu) r.i = whole_unary(op, x);
-        else r.i = x[0].i;
+        else r.i = whole_unary(op, x);
         break;
     }
     return rounded(r, out);
@@ -219,6 +265,8 @@ static wa_num load(const wa_view *v, int64_t at)
 /* Where takes its type from its branches, everything else from the operands that are not immediate. */
 static wa_dtype sibling(const wa_ew_step *p, const wa_num x[3])
 {
+    if (p->op == WA_OP_Shrink) return WA_F32; /* its parameters are real numbers whatever it shrinks */
+    if (p->op == WA_OP_Pow && p->arg[0] < 0) return p->dtype; /* the exponent's type says nothing about the base's */
     for (int k = p->op == WA_OP_Where; k < 3; k++)
         if (p->arg[k] >= 0) return x[k].t;
     return p->op == WA_OP_Where ? p->dtype : WA_F32;
@@ -233,8 +281,13 @@ static wa_num run_chain(const wa_kernel_args *a, const wa_ew_chain *c, const int
         wa_num x[3] = {{0, 0, WA_DTYPE_NONE}, {0, 0, WA_DTYPE_NONE}, {0, 0, WA_DTYPE_NONE}};
         for (int k = 0; k < 3; k++)
             if (p->arg[k] >= 0) x[k] = value[p->arg[k]];
-        for (int k = 0; k < 3; k++)
-            if (p->arg[k] < 0 && p->arg[k] != WA_EW_ABSENT) x[k] = wa__ew_immediate(c->imm[-1 - p->arg[k]], sibling(p, x));
+        wa_dtype t = sibling(p, x);
+        for (int k = 0; k < 3; k++) {
+            if (p->arg[k] >= 0 || p->arg[k] == WA_EW_ABSENT) continue;
+            float v = c->imm[-1 - p->arg[k]];
+            bool real = p->op == WA_OP_Pow && k == 1 && floorf(v) != v; /* an exponent beside a whole base */
+            x[k] = wa__ew_immediate(v, real ? WA_F32 : t);
+        }
         value[c->input_count + s] = wa__ew_apply(p->op, x, p->dtype);
     }
     return value[c->input_count + c->step_count - 1];
@@ -268,7 +321,16 @@ const wa_kernel_entry wa__ref_elementwise[] = {
     E(Where), E(Add), E(Sub), E(Mul), E(Div), E(Pow), E(Mod), E(Min), E(Max), E(Sum), E(Mean), E(PRelu), E(Equal), E(Less), E(LessOrEqual),
     E(Greater), E(GreaterOrEqual), E(And), E(Or), E(Xor), E(Not), E(Abs), E(Neg), E(Sign), E(Exp), E(Log), E(Sqrt), E(Reciprocal), E(Erf),
     E(Sin), E(Cos), E(Tan), E(Tanh), E(Sigmoid), E(Relu), E(LeakyRelu), E(Elu), E(Softplus), E(Softsign), E(HardSigmoid), E(HardSwish),
-    E(Gelu), E(Clip), E(Floor), E(Ceil), E(Round), E(IsNaN), E(IsInf), E(Elementwise),
+    E(Gelu), E(Clip), E(Floor), E(Ceil), E(Round), E(IsNaN), E(IsInf), E(Elementwise), E(Acos), E(Acosh), E(Asin), E(Asinh), E(Atan),
+    E(Atanh), E(Cosh), E(Sinh), E(Celu), E(Selu), E(Mish), E(Shrink), E(ThresholdedRelu), E(BitwiseNot), E(BitwiseAnd), E(BitwiseOr),
+    E(BitwiseXor), E(BitShift), E(BitCast),
 #undef E
     {WA_OP_NONE, NULL},
 };
+
+bool wa__ew_known(wa_op op)
+{
+    for (const wa_kernel_entry *e = wa__ref_elementwise; e->op != WA_OP_NONE; e++)
+        if (e->op == op) return op != WA_OP_Elementwise;
+    return op == WA_OP_Cast || op == WA_OP_Identity;
+}

@@ -28,4 +28,18 @@ void wa__wgsl_activation(wa_wgsl_emit *e, uint32_t act, const char *type);
 /* fn erf_(x: type) -> type: within 2e-7 of erf. */
 void wa__wgsl_erf(wa_wgsl_emit *e, const char *type);
 
+/* wgsl_functions.c */
+enum {
+    WA_FN_NAN = 1 << 0, WA_FN_MINMAX = 1 << 1, WA_FN_LOG = 1 << 2, WA_FN_EXPM1 = 1 << 3, WA_FN_LOGISTIC = 1 << 4, WA_FN_TANH = 1 << 5,
+    WA_FN_ERF = 1 << 6, WA_FN_GELU = 1 << 7, WA_FN_POW = 1 << 8, WA_FN_IPOW = 1 << 9, WA_FN_IDIV = 1 << 10, WA_FN_IMOD = 1 << 11,
+    WA_FN_FMOD = 1 << 12, WA_FN_SHIFT = 1 << 13, WA_FN_CIRCLE = 1 << 14, WA_FN_ARC = 1 << 15, WA_FN_HYPERBOLIC = 1 << 16,
+    WA_FN_SOFT = 1 << 17, WA_FN_CAST = 1 << 18, WA_FN_ROUND16 = 1 << 19
+};
+/* The functions of this set and what they call. */
+void wa__wgsl_functions(wa_wgsl_emit *e, uint32_t set);
+/* f32, i32 or u32 for an element type on the device (small types live in 32 bits); NULL: none. */
+const char *wa__wgsl_type(uint32_t dtype);
+/* What stands around an integer expression to bring it back into a small type's range. */
+void wa__wgsl_wrap(uint32_t dtype, const char **before, const char **after);
+
 #endif

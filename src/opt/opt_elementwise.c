@@ -23,14 +23,20 @@ typedef struct program {
     uint32_t imm_count;
 } program;
 
-static bool is_type(wa_dtype d) { return d == WA_F32 || d == WA_F16 || d == WA_I32 || d == WA_I64 || d == WA_U8 || d == WA_BOOL; }
+/* Not 64-bit floats and unsigned integers: immediates are 32-bit floats. */
+static bool is_type(wa_dtype d)
+{
+    return d == WA_F32 || d == WA_F16 || d == WA_BF16 || d == WA_I8 || d == WA_I16 || d == WA_I32 || d == WA_I64 || d == WA_U8 || d == WA_U16 ||
+           d == WA_U32 || d == WA_BOOL;
+}
 
 /* Attributes that the program has no place for. */
 static bool is_plain(const wa_node *n)
 {
     switch (n->op) {
-    case WA_OP_Elementwise: case WA_OP_PRelu: return false;
-    case WA_OP_Cast: case WA_OP_LeakyRelu: case WA_OP_Elu: case WA_OP_HardSigmoid: case WA_OP_Gelu: case WA_OP_Mod: case WA_OP_Clip: return true;
+    case WA_OP_Elementwise: case WA_OP_PRelu: case WA_OP_CastLike: case WA_OP_Swish: return false;
+    case WA_OP_Cast: case WA_OP_LeakyRelu: case WA_OP_Elu: case WA_OP_HardSigmoid: case WA_OP_Gelu: case WA_OP_Mod: case WA_OP_Clip:
+    case WA_OP_Celu: case WA_OP_Selu: case WA_OP_ThresholdedRelu: case WA_OP_Shrink: case WA_OP_BitShift: case WA_OP_IsInf: return true;
     case WA_OP_Min: case WA_OP_Max: case WA_OP_Sum: case WA_OP_Mean: return n->input_count == 2;
     default: return n->attr_count == 0;
     }
@@ -162,18 +168,10 @@ static void encode(const wa_rw *r, const group *g, uint32_t step, program *p)
     int64_t *c = &p->code[step * WA_EW_WORDS];
     c[0] = n->op;
     for (uint32_t i = 0; i < 3; i++) c[1 + i] = operand(r, g, n, i, p);
-    const wa_attr *a = wa__attr_find(n->attrs, n->attr_count, "approximate");
-    switch (n->op) {
-    case WA_OP_LeakyRelu: c[2] = parameter(p, wa__node_float(n, "alpha", 0.01f)); break;
-    case WA_OP_Elu: c[2] = parameter(p, wa__node_float(n, "alpha", 1)); break;
-    case WA_OP_HardSigmoid:
-        c[2] = parameter(p, wa__node_float(n, "alpha", 0.2f));
-        c[3] = parameter(p, wa__node_float(n, "beta", 0.5f));
-        break;
-    case WA_OP_Gelu: c[2] = parameter(p, a && a->kind == WA_ATTR_KIND_STRING && wa__str_is(a->s, "tanh") ? 1 : 0); break;
-    case WA_OP_Mod: c[3] = parameter(p, wa__node_int(n, "fmod", 0) ? 1 : 0); break;
-    default: break;
-    }
+    float value[3];
+    uint32_t mask = wa__ew_attr_operands(n->op, n->attrs, n->attr_count, value);
+    for (uint32_t i = 1; i < 3; i++)
+        if (mask >> i & 1 && c[1 + i] == WA_EW_ABSENT) c[1 + i] = parameter(p, value[i]);
     p->dtypes[step] = wa__rw_t(r, n->outputs[0])->dtype;
 }
 
