@@ -163,8 +163,11 @@ wa_status wa__graph_bind(wa_graph *g, const wa_binding_dim *dims, uint32_t count
 wa_status wa__graph_set_input_type(wa_graph *g, uint32_t input, const wa_tensor_type *type, wa_error *err) WA_MUST_CHECK;
 
 /* --- shapes, checks, text ---------------------------------------------------------------------- */
-/* Whether the operator has a shape rule: what has none, and no decomposition (opt), cannot run. */
+/* Whether the operator is in the table. One that has neither a shape rule nor a decomposition (opt) is
+ * refused when its types are inferred. */
 bool wa__graph_op_known(wa_op op);
+/* Whether it has a shape rule. */
+bool wa__graph_op_typed(wa_op op);
 /* Infers the output types of one node from its inputs' types and constant values. WA_DYNAMIC when
  * the shape depends on data: an input that decides it is not constant (src/program splits there). */
 wa_status wa__graph_infer_node(wa_graph *g, uint32_t node, wa_error *err) WA_MUST_CHECK;

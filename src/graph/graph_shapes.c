@@ -14,7 +14,12 @@ static wa_shape_rule rule_of(wa_op op)
     return NULL;
 }
 
-bool wa__graph_op_known(wa_op op) { return rule_of(op) != NULL; }
+bool wa__graph_op_known(wa_op op)
+{
+    bool control = op == WA_OP_If || op == WA_OP_Loop || op == WA_OP_Scan; /* their sub-graphs need an importer */
+    return rule_of(op) || (op != WA_OP_NONE && !control && wa__op_info(op)->name != NULL);
+}
+bool wa__graph_op_typed(wa_op op) { return rule_of(op) != NULL; }
 
 bool wa__infer_has(const wa_infer *f, uint32_t i) { return i < f->n->input_count && f->n->inputs[i] != WA_NONE; }
 
@@ -127,7 +132,7 @@ wa_status wa__graph_infer_node(wa_graph *g, uint32_t node, wa_error *err)
     wa__node_text(g, node, f.text, sizeof f.text);
     wa_shape_rule rule = rule_of(n->op);
     if (n->subgraph_count) return wa__fail(err, WA_DYNAMIC, "%s: its condition is known only at run time", f.text);
-    if (!rule) return wa__fail(err, WA_UNSUPPORTED, "%s: no shape rule", f.text);
+    if (!rule) return wa__fail(err, WA_UNSUPPORTED, "%s: this build lacks the operator, or this form of it", f.text);
     WA_TRY(check_inputs(&f));
     if (n->output_count > FEW) {
         many = wa__alloc(n->output_count, sizeof *many);
