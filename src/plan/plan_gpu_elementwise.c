@@ -111,11 +111,12 @@ static void merge_axes(axes *a, uint32_t inputs)
 {
     uint32_t rank = 0;
     for (uint32_t d = 0; d < a->rank; d++) {
-        if (a->dims[d] == 1) continue;
+        int64_t dim = a->dims[d];
         bool joins = rank > 0;
-        for (uint32_t i = 0; i < inputs && joins; i++) joins = a->strides[i][rank - 1] == a->strides[i][d] * a->dims[d];
+        if (dim == 1) continue;
+        for (uint32_t i = 0; i < inputs && joins; i++) joins = a->strides[i][rank - 1] == a->strides[i][d] * dim;
         if (!joins) a->dims[rank++] = 1;
-        a->dims[rank - 1] *= a->dims[d];
+        a->dims[rank - 1] *= dim;
         for (uint32_t i = 0; i < inputs; i++) a->strides[i][rank - 1] = a->strides[i][d];
     }
     a->rank = rank;
