@@ -264,7 +264,10 @@ typedef enum wa_op {
     WA_OP_UniqueBounded = 402,
     WA_OP_NonMaxSuppressionBounded = 403,
     WA_OP_ConvAct = 410,
-    WA_OP_COUNT = 411
+    WA_OP_Recurrence = 430,
+    WA_OP_LinearScan = 431,
+    WA_OP_Philox = 432,
+    WA_OP_COUNT = 433
 } wa_op;
 
 /* What fused operators take:
@@ -275,6 +278,9 @@ typedef enum wa_op {
  * UniqueBounded: x (sorted, axis as in Unique): y with room for all, indices, inverse, counts (as Unique, the first found entries meant), found i64 [1]
  * NonMaxSuppressionBounded: as NonMaxSuppression: indices i64 [batches*classes*min(max_output_boxes_per_class, boxes), 3], found i64 [1]
  * ConvAct: x, w, bias[M]?, residual (of the result's type)?: act(Conv(x, w, bias) + residual), attributes of Conv and act: 0 none, 1 Gelu erf, 2 Gelu tanh, 3 Relu, 4 Tanh, 5 Sigmoid, 6 SiLU, 7 Clip to [act_a, act_b], 8 HardSigmoid act_a*x + act_b, 9 HardSwish, 10 LeakyRelu act_a
+ * Recurrence: the steps of RNN (kind 0), GRU (1), LSTM (2) after their input projection: xw [s,b,D*G*H] (biases added; gates in ONNX's order), r [D,H,G*H] (transposed weights), extra [D,H] (GRU: the hidden gate's own bias, used after the reset gate when linear_before_reset) or [D,3*H] (LSTM peepholes i, o, f), lens [b] int, state [D,b,H] or (LSTM, h then c) [D,b,2*H]; y [s,D,b,H], last state shaped as state. direction 0 forward, 1 reverse, 2 both; acts INTS and alphas, betas FLOATS D*F (wa_act_rnn of kernels/recurrence.h); clip (0: none), linear_before_reset, input_forget
+ * LinearScan: the steps of LinearAttention: q [b,t,hq*dk], k [b,t,h*dk], v [b,t,h*dv], state [b,h,dk,dv]?, decay [b,t,h*dk or h]?, beta [b,t,h or 1]?; q_heads, heads, scale, delta (0, 1), 32-bit floats; o [b,t,hq*dv], last state [b,h,dk,dv]
+ * Philox: f32 random numbers by Philox 4x32-10, the same on every target: element i is word i%4 of block i/4 under the key seed. dims INTS; normal 0: low + (high-low)*u, 1: low + high*n (mean low, deviation high); seed INT
  * QkvAttention: qkv [b,s,3*h*d] (q then k then v in the last axis), bias as in Attention; num_heads, scale, guard
  * SkipLayerNorm: x, skip [..,D], gamma [D], beta [D]; epsilon; LayerNorm(x+skip)
  * EmbedLayerNorm: input_ids [b,s], token_type_ids [b,s]?, word [V,D], position [P,D], type [T,D]?, gamma, beta [D], position_ids?; epsilon. token i of a row has position i unless position_ids is given

@@ -5,7 +5,8 @@
  *   ConstantOfShape  value: attributes value_f (FLOAT) or value_i (INT), and dtype (INT, a wa_dtype)
  *   Cast             to: INT, a wa_dtype
  *   Constant         no node at all: a constant
- * Any other tensor, sub-graph or string-list attribute is refused. Lists that older opsets keep in
+ *   activations      and other lists of strings: one STRING, joined by commas
+ * Any other tensor or sub-graph attribute is refused. Lists that older opsets keep in
  * attributes (axes, pads, ...) stay there; a node's opset tells. Omitted trailing inputs and outputs
  * are cut off. */
 #ifndef WA_IMPORT_H

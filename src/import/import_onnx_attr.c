@@ -214,6 +214,28 @@ static wa_status set_cast(wa_onnx *o, const wa_onnx_node *n, const attr *a, uint
     return wa__node_set_int(o->g, node, a->name, d) ? WA_OK : wa__no_memory(err, "an attribute");
 }
 
+/* A list of strings becomes one, joined by commas. */
+static wa_status set_strings(wa_onnx *o, const attr *a, uint32_t node, wa_error *err)
+{
+    wa_reader r = a->body;
+    wa_pb_field f;
+    wa_buf text;
+    bool more = true, first = true;
+    wa__buf_init(&text, 1 << 20);
+    wa_status s = WA_OK;
+    while (s == WA_OK && more) {
+        s = wa__pb_next(&r, &f, &more, err);
+        if (s != WA_OK || !more || f.number != A_STRINGS) continue;
+        s = wa__pb_want(&f, WA_PB_BYTES, "a string", o->what, err);
+        if (s == WA_OK && !first) s = wa__buf_append(&text, ",", 1, err);
+        if (s == WA_OK) s = wa__buf_append(&text, f.bytes.ptr, f.bytes.len, err);
+        first = false;
+    }
+    if (s == WA_OK && !wa__node_set_str(o->g, node, a->name, (wa_str){text.ptr ? text.ptr : "", (uint32_t)text.len})) s = wa__no_memory(err, "an attribute");
+    wa__buf_done(&text);
+    return s;
+}
+
 static wa_status set_attr(wa_onnx *o, const wa_onnx_node *n, const attr *a, uint32_t node, wa_error *err)
 {
     const wa_node *d = &o->g->nodes[node];
@@ -230,6 +252,7 @@ static wa_status set_attr(wa_onnx *o, const wa_onnx_node *n, const attr *a, uint
     case KIND_STRING: ok = wa__node_set_str(o->g, node, a->name, a->s); break;
     case KIND_FLOATS:
     case KIND_INTS: return set_list(o, a, node, err);
+    case KIND_STRINGS: return set_strings(o, a, node, err);
     default:
         snprintf(why, sizeof why, "is of kind %s, which is not supported", kind_names[a->kind]);
         return bad(o, n, a, WA_UNSUPPORTED, why, err);

@@ -64,7 +64,10 @@ typedef enum wa_wgsl_kernel {
     WA_WGSL_ELEMENTWISE = 7, /* wgsl_elementwise.c */
     WA_WGSL_GATHER = 8,      /* wgsl_copy.c */
     WA_WGSL_COPY = 9,        /* any strided copy */
-    WA_WGSL_TRANSFORM = 10   /* weights at upload: wgsl_transform.c */
+    WA_WGSL_TRANSFORM = 10,  /* weights at upload: wgsl_transform.c */
+    WA_WGSL_RECURRENCE = 40, /* wgsl_recurrence.c */
+    WA_WGSL_LINEAR_SCAN = 41,
+    WA_WGSL_PHILOX = 42      /* wgsl_philox.c */
 } wa_wgsl_kernel;
 enum { WA_WGSL_LAYERNORM = 0, WA_WGSL_SKIP_LAYERNORM, WA_WGSL_EMBED_LAYERNORM, WA_WGSL_L2, WA_WGSL_SOFTMAX, WA_WGSL_LOGSOFTMAX };
 /* Elementwise code in the plan's code table: steps, immediates, then WA_EW_WORDS + 1 words a step

@@ -35,11 +35,11 @@ static void reader(uint32_t dtype, bool boolean, wa_wgsl_emit *e)
     if (dtype == WA_BF16) put(e, "  return select(w << 16u, w & 0xffff0000u, (at & 2u) != 0u);\n}\n");
     else if (dtype == WA_F16) put(e, "  let h = unpack2x16float(w); return bitcast<u32>(select(h.x, h.y, (at & 2u) != 0u));\n}\n");
     else if (dtype == WA_F64) /* truncates to 24 bits and rounds to nearest; below f32's normal range gives 0 */
-        put(e, "  let hi = x[at / 4u + 1u]; let sign = hi & 0x80000000u; let ex = i32(hi >> 20u & 0x7ffu) - 1023;\n"
-               "  if (ex < -126) { return sign; }\n  let low = w; let half = (low >> 28u) & 1u; let odd = low >> 29u & 1u; let rest = low & 0x0fffffffu;\n"
+        put(e, "  let hi = x[at / 4u + 1u]; let sign = hi & 0x80000000u; let ex = i32((hi >> 20u) & 0x7ffu) - 1023;\n"
+               "  if (ex < -126) { return sign; }\n  let low = w; let half = (low >> 28u) & 1u; let odd = (low >> 29u) & 1u; let rest = low & 0x0fffffffu;\n"
                "  if (ex > 127) { return sign | select(0x7f800000u, 0x7fc00000u, ex == 1024 && ((hi & 0xfffffu) | low) != 0u); }\n"
-               "  var bits = u32(ex + 127) << 23u | (hi & 0xfffffu) << 3u | low >> 29u;\n  bits += half & (odd | u32(rest != 0u));\n  return sign | bits;\n}\n");
-    else if (boolean) put(e, "  return u32((w >> ((at & 3u) * 8u) & 0xffu) != 0u);\n}\n");
+               "  var bits = (u32(ex + 127) << 23u) | ((hi & 0xfffffu) << 3u) | (low >> 29u);\n  bits += half & (odd | u32(rest != 0u));\n  return sign | bits;\n}\n");
+    else if (boolean) put(e, "  return u32(((w >> ((at & 3u) * 8u)) & 0xffu) != 0u);\n}\n");
     else put(e, "  return w;\n}\n"); /* F32; I64's low word */
 }
 

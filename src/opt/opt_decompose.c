@@ -1,7 +1,9 @@
 /* The decompositions' table and builders: see decompose.h. */
 #include "opt/decompose.h"
 
-static const wa_decompose_row *const groups[] = {wa__decompose_simple};
+#define MODERN_OPSET 21 /* as opt_modernize.c leaves nodes */
+
+static const wa_decompose_row *const groups[] = {wa__decompose_simple, wa__decompose_einsum, wa__decompose_rnn, wa__decompose_attention, wa__decompose_signal};
 
 static const wa_decompose_row *row_of(wa_op op)
 {
@@ -21,7 +23,9 @@ bool wa__opt_decompose(wa_rw *r, uint32_t node)
 
 uint32_t wa__dc_node(wa_rw *r, wa_op op, const uint32_t *inputs, uint32_t count, uint32_t outputs)
 {
-    return r->status == WA_OK ? wa__rw_node_many(r, op, inputs, count, outputs) : WA_NONE;
+    uint32_t n = r->status == WA_OK ? wa__rw_node_many(r, op, inputs, count, outputs) : WA_NONE;
+    if (n != WA_NONE && !*wa__op_info(op)->domain) r->g->nodes[n].opset = MODERN_OPSET;
+    return n;
 }
 
 uint32_t wa__dc_out(wa_rw *r, uint32_t node, uint32_t output)

@@ -60,6 +60,13 @@ static void float_to_input(wa_rw *r, uint32_t node, const char *name, uint32_t i
     remove_attr(&r->g->nodes[node], name);
 }
 
+/* Attribute "axis" becomes a scalar input i; `fallback` when it is absent. */
+static void axis_to_input(wa_rw *r, uint32_t node, uint32_t i, int64_t fallback)
+{
+    uint32_t c = wa__rw_const_ints(r, (int64_t[]){wa__node_int(&r->g->nodes[node], "axis", fallback)}, 1);
+    if (c != WA_NONE && put_input(r, node, i, c)) remove_attr(&r->g->nodes[node], "axis");
+}
+
 /* Before opset 13 softmax ran over all axes from `axis` on, as one. */
 static void old_softmax(wa_rw *r, uint32_t node)
 {
@@ -106,6 +113,9 @@ void wa__opt_modernize(wa_rw *r, uint32_t node)
     case WA_OP_Pad:
         list_to_input(r, node, "pads", 1);
         float_to_input(r, node, "value", 2);
+        break;
+    case WA_OP_DFT:
+        if (opset > 0 && opset < 20) axis_to_input(r, node, 2, 1);
         break;
     case WA_OP_Softmax: case WA_OP_LogSoftmax:
         if (opset > 0 && opset < 13) old_softmax(r, node);

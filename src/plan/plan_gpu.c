@@ -23,6 +23,8 @@ static const wa_gpu_row *row_of(wa_op op)
         if (r->op == op) return r;
     for (const wa_gpu_row *r = wa__gpu_move_rows; r->op; r++)
         if (r->op == op) return r;
+    for (const wa_gpu_row *r = wa__gpu_seq_rows; r->op; r++)
+        if (r->op == op) return r;
     return op == WA_OP_Elementwise || wa__op_info(op)->elementwise || op == WA_OP_Identity || op == WA_OP_BitCast ? &elementwise : NULL;
 }
 

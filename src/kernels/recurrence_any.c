@@ -1,0 +1,2 @@
+/* Recurrence for any processor. */
+#include "kernels/recurrence_body.h"
