@@ -97,6 +97,6 @@ const wa_shape_entry wa__shapes_math[] = {
     {WA_OP_MatMul, matmul}, {WA_OP_Gemm, gemm}, {WA_OP_Softmax, softmax}, {WA_OP_LogSoftmax, softmax},
     {WA_OP_LayerNormalization, layer_norm}, {WA_OP_ReduceSum, reduce}, {WA_OP_ReduceMean, reduce}, {WA_OP_ReduceMax, reduce},
     {WA_OP_ReduceMin, reduce}, {WA_OP_ReduceProd, reduce}, {WA_OP_ReduceL2, reduce}, {WA_OP_ReduceL1, reduce},
-    {WA_OP_ReduceSumSquare, reduce}, {WA_OP_ArgMax, arg}, {WA_OP_ArgMin, arg},
+    {WA_OP_ReduceSumSquare, reduce}, {WA_OP_ReduceLogSum, reduce}, {WA_OP_ReduceLogSumExp, reduce}, {WA_OP_ArgMax, arg}, {WA_OP_ArgMin, arg},
     {WA_OP_NONE, NULL},
 };

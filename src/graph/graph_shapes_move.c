@@ -235,6 +235,6 @@ const wa_shape_entry wa__shapes_move[] = {
     {WA_OP_Identity, identity}, {WA_OP_Dropout, dropout}, {WA_OP_Shape, shape}, {WA_OP_Size, size}, {WA_OP_Reshape, reshape},
     {WA_OP_Flatten, flatten}, {WA_OP_Squeeze, squeeze}, {WA_OP_Unsqueeze, unsqueeze}, {WA_OP_Concat, concat}, {WA_OP_Split, split},
     {WA_OP_Expand, expand}, {WA_OP_Tile, tile}, {WA_OP_Transpose, transpose}, {WA_OP_ConstantOfShape, constant_of_shape},
-    {WA_OP_Range, range}, {WA_OP_Pad, pad}, {WA_OP_Trilu, identity}, {WA_OP_CumSum, identity},
+    {WA_OP_Range, range}, {WA_OP_Pad, pad}, {WA_OP_Trilu, identity}, {WA_OP_CumSum, identity}, {WA_OP_CumProd, identity},
     {WA_OP_NONE, NULL},
 };

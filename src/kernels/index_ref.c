@@ -274,15 +274,18 @@ static wa_status cum_sum(const wa_kernel_args *a, wa_error *err)
     WA_TRY(wa__kernel_axis(a, axis_number, in->rank, &axis, err));
     bool exclusive = wa__kernel_int(a, "exclusive", 0) != 0, reverse = wa__kernel_int(a, "reverse", 0) != 0, real = wa__dtype_is_float(in->dtype);
     int64_t outer = wa__dims_product(in, 0, axis), inner = wa__dims_product(in, axis + 1, in->rank), dim = in->dims[axis];
+    bool product = a->op == WA_OP_CumProd;
     for (int64_t i = 0; i < outer * inner; i++) {
-        double sum = 0;
-        uint64_t whole = 0;
+        double sum = product ? 1 : 0;
+        uint64_t whole = product ? 1 : 0;
         for (int64_t k = 0; k < dim; k++) {
             int64_t at = (i / inner * dim + (reverse ? dim - 1 - k : k)) * inner + i % inner;
             double before = sum;
             uint64_t whole_before = whole;
-            if (real) sum += wa__get_f64(&a->in[0], at);
-            else whole += (uint64_t)wa__get_i64(&a->in[0], at);
+            double x = real ? wa__get_f64(&a->in[0], at) : 0;
+            uint64_t n = real ? 0 : (uint64_t)wa__get_i64(&a->in[0], at);
+            sum = product ? sum * x : sum + x;
+            whole = product ? whole * n : whole + n;
             if (real) wa__set_f64(&a->out[0], at, exclusive ? before : sum);
             else wa__set_i64(&a->out[0], at, (int64_t)(exclusive ? whole_before : whole));
         }
@@ -330,5 +333,5 @@ static wa_status non_zero(const wa_kernel_args *a, wa_error *err)
 
 const wa_kernel_entry wa__ref_index[] = {
     {WA_OP_Slice, slice}, {WA_OP_Gather, gather}, {WA_OP_GatherElements, gather_elements}, {WA_OP_GatherND, gather_nd}, {WA_OP_ScatterND, scatter_nd},
-    {WA_OP_Pad, pad}, {WA_OP_Trilu, trilu}, {WA_OP_CumSum, cum_sum}, {WA_OP_OneHot, one_hot}, {WA_OP_NonZero, non_zero}, {WA_OP_NONE, NULL},
+    {WA_OP_Pad, pad}, {WA_OP_Trilu, trilu}, {WA_OP_CumSum, cum_sum}, {WA_OP_CumProd, cum_sum}, {WA_OP_OneHot, one_hot}, {WA_OP_NonZero, non_zero}, {WA_OP_NONE, NULL},
 };

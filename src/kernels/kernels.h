@@ -60,11 +60,12 @@ typedef enum wa_wgsl_kernel {
     WA_WGSL_ATTENTION = 3,   /* wgsl_attention.c */
     WA_WGSL_ROWS = 4,        /* layer norm and its fusions, L2, softmax: wgsl_rows.c */
     WA_WGSL_POOL = 5,        /* token pooling: wgsl_pool.c */
-    WA_WGSL_REDUCE = 6,
+    WA_WGSL_REDUCE = 6,      /* wgsl_reduce.c */
     WA_WGSL_ELEMENTWISE = 7, /* wgsl_elementwise.c */
     WA_WGSL_GATHER = 8,      /* wgsl_copy.c */
     WA_WGSL_COPY = 9,        /* any strided copy */
     WA_WGSL_TRANSFORM = 10,  /* weights at upload: wgsl_transform.c */
+    WA_WGSL_CUMULATE = 11,   /* running sums: wgsl_reduce.c */
     WA_WGSL_RECURRENCE = 40, /* wgsl_recurrence.c */
     WA_WGSL_LINEAR_SCAN = 41,
     WA_WGSL_PHILOX = 42      /* wgsl_philox.c */

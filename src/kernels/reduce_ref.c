@@ -5,6 +5,7 @@
 typedef struct acc {
     double f;
     int64_t i;
+    double top; /* ReduceLogSumExp: what exponents are taken from */
 } acc;
 
 /* What an empty reduction gives: the neutral element, as the type has it. */
@@ -14,10 +15,10 @@ static acc start_of(wa_op op, wa_dtype t)
     bool u = t == WA_U8 || t == WA_U16 || t == WA_U32 || t == WA_U64;
     int64_t top = t == WA_BOOL ? 1 : u ? (int64_t)(UINT64_MAX >> (64 - bits)) : (int64_t)(INT64_MAX >> (64 - bits));
     switch (op) {
-    case WA_OP_ReduceMax: return (acc){-INFINITY, t == WA_BOOL || u ? 0 : -top - 1};
-    case WA_OP_ReduceMin: return (acc){INFINITY, top};
-    case WA_OP_ReduceProd: return (acc){1, 1};
-    default: return (acc){0, 0};
+    case WA_OP_ReduceMax: return (acc){-INFINITY, t == WA_BOOL || u ? 0 : -top - 1, 0};
+    case WA_OP_ReduceMin: return (acc){INFINITY, top, 0};
+    case WA_OP_ReduceProd: return (acc){1, 1, 0};
+    default: return (acc){0, 0, 0};
     }
 }
 
@@ -29,6 +30,7 @@ static void add_real(wa_op op, acc *s, double x)
     case WA_OP_ReduceProd: s->f *= x; break;
     case WA_OP_ReduceL1: s->f += fabs(x); break;
     case WA_OP_ReduceL2: case WA_OP_ReduceSumSquare: s->f += x * x; break;
+    case WA_OP_ReduceLogSumExp: s->f += exp(x - s->top); break;
     default: s->f += x; break;
     }
 }
@@ -49,7 +51,9 @@ static void add_whole(wa_op op, acc *s, int64_t x, bool u)
 
 static void finish(const wa_kernel_args *a, int64_t at, acc s, int64_t count, bool real)
 {
-    if (a->op == WA_OP_ReduceL2) wa__set_f64(&a->out[0], at, sqrt(real ? s.f : (double)s.i));
+    bool logs = a->op == WA_OP_ReduceLogSum || a->op == WA_OP_ReduceLogSumExp;
+    if (logs) wa__set_f64(&a->out[0], at, s.top + log(a->op == WA_OP_ReduceLogSumExp || real ? s.f : (double)s.i));
+    else if (a->op == WA_OP_ReduceL2) wa__set_f64(&a->out[0], at, sqrt(real ? s.f : (double)s.i));
     else if (a->op == WA_OP_ReduceMean && real) wa__set_f64(&a->out[0], at, s.f / (double)count);
     else if (a->op == WA_OP_ReduceMean) wa__set_i64(&a->out[0], at, count ? s.i / count : 0);
     else if (real) wa__set_f64(&a->out[0], at, s.f);
@@ -82,16 +86,20 @@ static wa_status reduce(const wa_kernel_args *a, wa_error *err)
     if (wa__dtype_size(in->dtype) == 0) return wa__kernel_fail(a, err, WA_UNSUPPORTED, "no kernel for 4-bit elements");
     int64_t n = wa__count(&t), each = 1, index[WA_RANK_MAX] = {0};
     for (uint32_t i = 0; i < run; i++) each = (int64_t)((uint64_t)each * (uint64_t)run_dims[i]);
-    bool real = wa__dtype_is_float(in->dtype);
+    bool real = wa__dtype_is_float(in->dtype), exponents = a->op == WA_OP_ReduceLogSumExp;
     for (int64_t i = 0; i < n; i++, wa__next(index, kept_dims, kept)) {
         int64_t base = 0, inner[WA_RANK_MAX] = {0};
-        acc s = start_of(a->op, in->dtype);
+        acc s = exponents ? (acc){-INFINITY, 0, 0} : start_of(a->op, in->dtype);
         for (uint32_t d = 0; d < kept; d++) base += index[d] * kept_strides[d];
-        for (int64_t k = 0; k < each; k++, wa__next(inner, run_dims, run)) {
-            int64_t at = base;
-            for (uint32_t d = 0; d < run; d++) at += inner[d] * run_strides[d];
-            if (real) add_real(a->op, &s, wa__get_f64(&a->in[0], at));
-            else add_whole(a->op, &s, wa__get_i64(&a->in[0], at), in->dtype == WA_U64);
+        for (int pass = exponents ? 0 : 1; pass < 2; pass++) {
+            wa_op op = pass ? a->op : WA_OP_ReduceMax;
+            if (exponents && pass) s = (acc){0, 0, isfinite(s.f) ? s.f : 0};
+            for (int64_t k = 0; k < each; k++, wa__next(inner, run_dims, run)) {
+                int64_t at = base;
+                for (uint32_t d = 0; d < run; d++) at += inner[d] * run_strides[d];
+                if (real || exponents) add_real(op, &s, wa__get_f64(&a->in[0], at));
+                else add_whole(op, &s, wa__get_i64(&a->in[0], at), in->dtype == WA_U64);
+            }
         }
         finish(a, i, s, each, real);
     }
@@ -200,6 +208,6 @@ static wa_status layer_norm(const wa_kernel_args *a, wa_error *err)
 
 const wa_kernel_entry wa__ref_reduce[] = {
     {WA_OP_ReduceSum, reduce}, {WA_OP_ReduceMean, reduce}, {WA_OP_ReduceMax, reduce}, {WA_OP_ReduceMin, reduce}, {WA_OP_ReduceProd, reduce},
-    {WA_OP_ReduceL2, reduce}, {WA_OP_ReduceL1, reduce}, {WA_OP_ReduceSumSquare, reduce}, {WA_OP_ArgMax, arg_best}, {WA_OP_ArgMin, arg_best},
+    {WA_OP_ReduceL2, reduce}, {WA_OP_ReduceLogSum, reduce}, {WA_OP_ReduceLogSumExp, reduce}, {WA_OP_ReduceL1, reduce}, {WA_OP_ReduceSumSquare, reduce}, {WA_OP_ArgMax, arg_best}, {WA_OP_ArgMin, arg_best},
     {WA_OP_Softmax, softmax}, {WA_OP_LogSoftmax, softmax}, {WA_OP_LayerNormalization, layer_norm}, {WA_OP_NONE, NULL},
 };

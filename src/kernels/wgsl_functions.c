@@ -16,7 +16,9 @@ static const struct {
     {WA_FN_LOG, 0, /* 2 atanh((x-1)/(x+1)) around 1 */
      "fn near_one(s: f32) -> f32 {\n  let q = s * s;\n"
      "  return 2.0 * s * (1.0 + q * (0.33333334 + q * (0.2 + q * (0.14285715 + q * (0.11111111 + q * (0.09090909 + q * 0.07692308))))));\n}\n"
-     "fn log_(x: f32) -> f32 { let c = clamp(x, 0.5, 2.0); return select(log(x), near_one((c - 1.0) / (c + 1.0)), x == c); }\n"
+     "fn log_(x: f32) -> f32 {\n  let u = bitcast<u32>(x); let c = clamp(x, 0.5, 2.0);\n  if (u == 0x7f800000u || (u & 0x7fffffffu) > 0x7f800000u) { return x; }\n"
+     "  if (x == 0.0) { return bitcast<f32>(u | 0xff800000u); }\n"
+     "  return select(log(x), near_one((c - 1.0) / (c + 1.0)), x == c);\n}\n"
      "fn log1p_(y: f32) -> f32 { let c = clamp(y, -0.5, 1.0); return select(log(1.0 + y), near_one(c / (2.0 + c)), y == c); }\n"},
     {WA_FN_EXPM1, 0,
      "fn expm1_(x: f32) -> f32 {\n  let c = clamp(x, -0.5, 0.5);\n"

@@ -16,6 +16,7 @@ typedef struct wa_wgsl_row {
     wa_status (*check)(const uint32_t *spec, const uint32_t *code, uint32_t code_count, wa_wgsl_info *info, wa_error *err);
     void (*generate)(const uint32_t *spec, const uint32_t *code, wa_wgsl_emit *e);
 } wa_wgsl_row;
+extern const wa_wgsl_row wa__wgsl_cumulate;
 extern const wa_wgsl_row wa__wgsl_matmul, wa__wgsl_matmul_any, wa__wgsl_attention, wa__wgsl_rows, wa__wgsl_pool, wa__wgsl_reduce,
     wa__wgsl_elementwise, wa__wgsl_gather, wa__wgsl_copy, wa__wgsl_transform_row,
     wa__wgsl_recurrence, wa__wgsl_linear_scan, wa__wgsl_philox;

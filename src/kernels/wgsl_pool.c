@@ -1,6 +1,5 @@
 /* POOL: tokens x [b,s,D] to [b,D]: mean over a mask, first token, maximum over a mask. One invocation
- * a column of a sentence. spec: 0 mode (0 mean, 1 cls, 2 max), 1 mask dtype. params: {b, s, D, 0}.
- * REDUCE: x as [outer, n, inner] over n. spec: 0 operation. params: {outer, n, inner, 0}. */
+ * a column of a sentence. spec: 0 mode (0 mean, 1 cls, 2 max), 1 mask dtype. params: {b, s, D, 0}. */
 #include "kernels/wgsl_int.h"
 
 #define put wa__wgsl_put
@@ -35,30 +34,3 @@ static void pool_generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit 
                "  o[i] = top;\n}\n");
 }
 const wa_wgsl_row wa__wgsl_pool = {"pool", pool_check, pool_generate};
-
-/* Sum, Mean, Max, Min, Prod, L2, L1, SumSquare. */
-static wa_status reduce_check(const uint32_t *s, const uint32_t *code, uint32_t code_count, wa_wgsl_info *info, wa_error *err)
-{
-    (void)code;
-    if (code_count || s[0] < WA_OP_ReduceSum || s[0] > WA_OP_ReduceSumSquare) return wa__fail(err, WA_VERIFY, "reduce: operation %u", s[0]);
-    info->binding_count = 2;
-    info->write_mask = 2;
-    return WA_OK;
-}
-
-static void reduce_generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit *e)
-{
-    static const struct { const char *start, *step, *end; } form[] = {
-        {"0f", "v + y", "v"}, {"0f", "v + y", "v / f32(d.y)"}, {"-3.4028234e38f", "max(v, y)", "v"}, {"3.4028234e38f", "min(v, y)", "v"},
-        {"1f", "v * y", "v"}, {"0f", "v + y * y", "sqrt(v)"}, {"0f", "v + abs(y)", "v"}, {"0f", "v + y * y", "v"}};
-    (void)code;
-    uint32_t k = s[0] - WA_OP_ReduceSum;
-    wa__wgsl_storage(e, 0, "x", "f32", false);
-    wa__wgsl_storage(e, 1, "o", "f32", true);
-    wa__wgsl_params(e, 2, 1);
-    put(e, "@compute @workgroup_size(32)\nfn main(@builtin(global_invocation_id) g: vec3u, @builtin(num_workgroups) nw: vec3u) {\n"
-           "  let d = p.a[0]; let i = g.y * (nw.x * 32u) + g.x;\n  if (i >= d.x * d.z) { return; }\n"
-           "  let at = i / d.z * d.y * d.z + i %% d.z; var v = %s;\n"
-           "  for (var n = 0u; n < d.y; n++) { let y = x[at + n * d.z]; v = %s; }\n  o[i] = %s;\n}\n", form[k].start, form[k].step, form[k].end);
-}
-const wa_wgsl_row wa__wgsl_reduce = {"reduce", reduce_check, reduce_generate};

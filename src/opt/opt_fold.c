@@ -12,10 +12,11 @@
 
 static bool is_view(wa_op op) { return wa__op_info(op)->view; }
 
+/* A tensor without elements is as good as a constant. */
 static bool all_const(const wa_rw *r, const wa_node *n)
 {
     for (uint32_t i = 0; i < n->input_count; i++)
-        if (n->inputs[i] != WA_NONE && !wa__rw_is_const(r, n->inputs[i])) return false;
+        if (n->inputs[i] != WA_NONE && !wa__rw_is_const(r, n->inputs[i]) && wa__count(wa__rw_t(r, n->inputs[i])) > 0) return false;
     return true;
 }
 
@@ -115,6 +116,18 @@ static void evaluate(wa_rw *r, uint32_t node)
     for (uint32_t i = 0; i < n->input_count; i++) wa__free(copies[i]);
 }
 
+/* A node whose results have no elements is done: no target needs to run it. */
+static bool fold_empty(wa_rw *r, uint32_t node)
+{
+    const wa_node *n = &r->g->nodes[node];
+    wa_view out[INPUTS_MAX];
+    for (uint32_t i = 0; i < n->output_count; i++)
+        if (wa__count(wa__rw_t(r, n->outputs[i])) > 0) return false;
+    if (n->output_count == 0 || n->output_count > INPUTS_MAX || n->subgraph_count || !room_for_outputs(r, n, out)) return false;
+    become_consts(r, node, out);
+    return true;
+}
+
 /* Shape and Size need their input's type only. */
 static void fold_shape(wa_rw *r, uint32_t node)
 {
@@ -196,6 +209,7 @@ static void fold_node(wa_rw *r, uint32_t node, const bool *product_input, size_t
         wa__rw_share_const(r, node, n->inputs[0]);
         return;
     }
+    if (fold_empty(r, node)) return;
     bool kept = n->outputs[0] < known && is_side_by_side(n, product_input);
     if (wa__op_info(n->op)->foldable && all_const(r, n) && !copies_weight(r, n) && !is_heavy(r, n) && !kept) {
         evaluate(r, node);

@@ -97,6 +97,7 @@ void wa__opt_modernize(wa_rw *r, uint32_t node)
     switch (n->op) {
     case WA_OP_Squeeze: case WA_OP_Unsqueeze: case WA_OP_ReduceSum: case WA_OP_ReduceMean: case WA_OP_ReduceMax:
     case WA_OP_ReduceMin: case WA_OP_ReduceProd: case WA_OP_ReduceL2: case WA_OP_ReduceL1: case WA_OP_ReduceSumSquare:
+    case WA_OP_ReduceLogSum: case WA_OP_ReduceLogSumExp:
         list_to_input(r, node, "axes", 1);
         break;
     case WA_OP_Reshape: list_to_input(r, node, "shape", 1); break;

@@ -19,6 +19,8 @@ uint64_t wa__plan_gpu_bytes(const wa_tensor_type *t) { return (uint64_t)wa__coun
 static const wa_gpu_row *row_of(wa_op op)
 {
     static const wa_gpu_row elementwise = {WA_OP_Elementwise, wa__gpu_elementwise_refuses, wa__gpu_elementwise};
+    for (const wa_gpu_row *r = wa__gpu_reduce_rows; r->op; r++)
+        if (r->op == op) return r;
     for (const wa_gpu_row *r = wa__gpu_math_rows; r->op; r++)
         if (r->op == op) return r;
     for (const wa_gpu_row *r = wa__gpu_move_rows; r->op; r++)
@@ -29,14 +31,14 @@ static const wa_gpu_row *row_of(wa_op op)
 }
 
 /* What no kernel takes: unknown, empty, huge or 64-bit float tensors. */
-static const char *tensor_refuses(const wa_plan_builder *b, uint32_t value)
+static const char *tensor_refuses(const wa_plan_builder *b, uint32_t value, bool shape_like)
 {
     if (value == WA_NONE) return NULL;
     const wa_tensor_type *t = wa__gpu_type(b, value);
     int64_t n;
     if (t->dtype == WA_F64) return "64-bit floats are not in WebGPU";
     if (wa__plan_device_dtype(t->dtype) == WA_DTYPE_NONE || t->rank > WA_RANK_MAX || !wa__type_count(t, &n)) return "a tensor's type has no WebGPU form";
-    if (n == 0) return "a tensor is empty";
+    if (n == 0) return shape_like ? NULL : "a tensor is empty";
     wa_plan_pieces e;
     if (wa__dtype_size(t->dtype) < 4 && t->dtype != WA_BOOL && !wa__dtype_is_float(t->dtype) && wa__plan_pieces(b->g, b->root[value], &e))
         return "constants of 8- and 16-bit integers have no upload transform";
@@ -50,8 +52,8 @@ const char *wa__plan_gpu_refuses(wa_plan_builder *b, uint32_t node)
     const wa_gpu_row *r = row_of(n->op);
     const char *why = NULL;
     if (!r) return "no WebGPU kernel for this operator";
-    for (uint32_t i = 0; i < n->input_count && !why; i++) why = tensor_refuses(b, n->inputs[i]);
-    for (uint32_t i = 0; i < n->output_count && !why; i++) why = tensor_refuses(b, n->outputs[i]);
+    for (uint32_t i = 0; i < n->input_count && !why; i++) why = tensor_refuses(b, n->inputs[i], i < 32 && wa__op_info(n->op)->shape_inputs >> i & 1);
+    for (uint32_t i = 0; i < n->output_count && !why; i++) why = tensor_refuses(b, n->outputs[i], false);
     if (!why && r->refuses) why = r->refuses(b, n);
     return why;
 }

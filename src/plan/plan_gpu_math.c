@@ -1,4 +1,4 @@
-/* Rows of the WebGPU table: products, attention, norms, pooling, softmax, reductions. */
+/* Rows of the WebGPU table: products, attention, norms, pooling, softmax. */
 #include "plan/plan_int.h"
 
 static bool is_const(const wa_plan_builder *b, uint32_t value, wa_plan_pieces *e) { return wa__plan_pieces(b->g, b->root[value], e); }
@@ -293,7 +293,7 @@ static wa_status last_axis_lower(wa_plan_builder *b, uint32_t node)
     return wa__gpu_end(b, &d, node, NULL);
 }
 
-/* --- pooling, reductions ---------------------------------------------------------------------------------- */
+/* --- pooling ---------------------------------------------------------------------------------- */
 static const char *pool_refuses(wa_plan_builder *b, const wa_node *n)
 {
     const wa_tensor_type *x = wa__gpu_type(b, n->inputs[0]);
@@ -315,58 +315,6 @@ static wa_status pool_lower(wa_plan_builder *b, uint32_t node)
     return wa__gpu_end(b, &d, node, NULL);
 }
 
-/* Axes as one contiguous run [first, end); false when they are not or not constant. */
-static bool reduce_axes(const wa_plan_builder *b, const wa_node *n, uint32_t *first, uint32_t *end)
-{
-    const wa_tensor_type *x = wa__gpu_type(b, n->inputs[0]);
-    int64_t axes[WA_RANK_MAX];
-    uint32_t count = 0, mask = 0;
-    const wa_attr *a = wa__attr_find(n->attrs, n->attr_count, "axes");
-    if (n->input_count > 1 && n->inputs[1] != WA_NONE) {
-        if (!wa__graph_const_ints(b->g, n->inputs[1], axes, WA_RANK_MAX, &count)) return false;
-    } else if (a) {
-        if (a->count > WA_RANK_MAX) return false;
-        for (count = 0; count < a->count; count++) axes[count] = a->ints[count];
-    }
-    if (count == 0) {
-        if (wa__node_int(n, "noop_with_empty_axes", 0)) return false;
-        mask = (1u << x->rank) - 1;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        int64_t k = axes[i] < 0 ? axes[i] + x->rank : axes[i];
-        if (k < 0 || k >= (int64_t)x->rank) return false;
-        mask |= 1u << k;
-    }
-    if (!mask) return false;
-    for (*first = 0; !(mask >> *first & 1); (*first)++) {}
-    for (*end = *first; mask >> *end & 1; (*end)++) {}
-    return mask >> *end == 0;
-}
-
-static const char *reduce_refuses(wa_plan_builder *b, const wa_node *n)
-{
-    uint32_t first, end;
-    if (wa__plan_device_dtype(wa__gpu_type(b, n->inputs[0])->dtype) != WA_F32) return "reductions of integers have no WebGPU kernel";
-    return reduce_axes(b, n, &first, &end) ? NULL : "a reduction over axes that are not neighbours has no WebGPU kernel";
-}
-
-static wa_status reduce_lower(wa_plan_builder *b, uint32_t node)
-{
-    const wa_node *n = &b->g->nodes[node];
-    const wa_tensor_type *x = wa__gpu_type(b, n->inputs[0]);
-    uint32_t first, end, size[3] = {1, 1, 1};
-    if (!reduce_axes(b, n, &first, &end)) return wa__fail(b->err, WA_INTERNAL, "a reduction changed its mind");
-    for (uint32_t i = 0; i < x->rank; i++) size[i < first ? 0 : i < end ? 1 : 2] *= (uint32_t)x->dims[i];
-    wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_REDUCE);
-    d.spec.spec[0] = n->op;
-    WA_TRY(wa__gpu_read(b, &d, n->inputs[0]));
-    WA_TRY(wa__gpu_write(b, &d, n->outputs[0]));
-    memcpy(d.params, size, sizeof size);
-    d.params_count = 4;
-    wa__gpu_cover(&d, (uint64_t)size[0] * size[2], 32);
-    return wa__gpu_end(b, &d, node, NULL);
-}
-
 const wa_gpu_row wa__gpu_math_rows[] = {
     {WA_OP_MatMul, product_refuses, product_lower},
     {WA_OP_Gemm, product_refuses, product_lower},
@@ -382,13 +330,5 @@ const wa_gpu_row wa__gpu_math_rows[] = {
     {WA_OP_MeanPool, pool_refuses, pool_lower},
     {WA_OP_ClsPool, pool_refuses, pool_lower},
     {WA_OP_MaxPoolTokens, pool_refuses, pool_lower},
-    {WA_OP_ReduceSum, reduce_refuses, reduce_lower},
-    {WA_OP_ReduceMean, reduce_refuses, reduce_lower},
-    {WA_OP_ReduceMax, reduce_refuses, reduce_lower},
-    {WA_OP_ReduceMin, reduce_refuses, reduce_lower},
-    {WA_OP_ReduceProd, reduce_refuses, reduce_lower},
-    {WA_OP_ReduceL2, reduce_refuses, reduce_lower},
-    {WA_OP_ReduceL1, reduce_refuses, reduce_lower},
-    {WA_OP_ReduceSumSquare, reduce_refuses, reduce_lower},
     {WA_OP_NONE, NULL, NULL},
 };

@@ -176,6 +176,7 @@ typedef struct wa_gpu_row {
     const char *(*refuses)(wa_plan_builder *b, const wa_node *n); /* NULL: never */
     wa_status (*lower)(wa_plan_builder *b, uint32_t node);
 } wa_gpu_row;
+extern const wa_gpu_row wa__gpu_reduce_rows[];
 extern const wa_gpu_row wa__gpu_math_rows[], wa__gpu_move_rows[], wa__gpu_seq_rows[]; /* end with op NONE */
 const char *wa__gpu_elementwise_refuses(wa_plan_builder *b, const wa_node *n);
 wa_status wa__gpu_elementwise(wa_plan_builder *b, uint32_t node);
