@@ -52,7 +52,7 @@ static wa_status layer_norm(wa_infer *f)
         if (!wa__broadcast(x, t, &sum) || sum.rank != x->rank || wa__count(&sum) != wa__count(x))
             return wa__infer_bad(f, "its scale or bias does not fit");
     }
-    if (f->n->output_count > 3) return wa__infer_bad(f, "it has more than three outputs");
+    if (f->n->output_count > (f->n->op == WA_OP_RMSNormalization ? 1u : 3u)) return wa__infer_bad(f, "it has more than three outputs");
     for (uint32_t o = 0; o < f->n->output_count; o++) {
         f->out[o] = *x;
         for (uint32_t i = axis; o && i < x->rank; i++) f->out[o].dims[i] = 1; /* mean, 1/deviation */
@@ -94,8 +94,8 @@ static wa_status arg(wa_infer *f)
 }
 
 const wa_shape_entry wa__shapes_math[] = {
-    {WA_OP_MatMul, matmul}, {WA_OP_Gemm, gemm}, {WA_OP_Softmax, softmax}, {WA_OP_LogSoftmax, softmax},
-    {WA_OP_LayerNormalization, layer_norm}, {WA_OP_ReduceSum, reduce}, {WA_OP_ReduceMean, reduce}, {WA_OP_ReduceMax, reduce},
+    {WA_OP_MatMul, matmul}, {WA_OP_Gemm, gemm}, {WA_OP_Softmax, softmax}, {WA_OP_LogSoftmax, softmax}, {WA_OP_Hardmax, softmax},
+    {WA_OP_LayerNormalization, layer_norm}, {WA_OP_RMSNormalization, layer_norm}, {WA_OP_ReduceSum, reduce}, {WA_OP_ReduceMean, reduce}, {WA_OP_ReduceMax, reduce},
     {WA_OP_ReduceMin, reduce}, {WA_OP_ReduceProd, reduce}, {WA_OP_ReduceL2, reduce}, {WA_OP_ReduceL1, reduce},
     {WA_OP_ReduceSumSquare, reduce}, {WA_OP_ReduceLogSum, reduce}, {WA_OP_ReduceLogSumExp, reduce}, {WA_OP_ArgMax, arg}, {WA_OP_ArgMin, arg},
     {WA_OP_NONE, NULL},

@@ -154,6 +154,15 @@ static wa_status softmax(const wa_kernel_args *a, wa_error *err)
         int64_t from = i / inner * dim * inner + i % inner;
         double top = -INFINITY, sum = 0;
         for (int64_t k = 0; k < dim; k++) top = fmax(top, wa__get_f64(&a->in[0], from + k * inner));
+        if (a->op == WA_OP_Hardmax) {
+            bool found = false; /* the first of the largest is 1 */
+            for (int64_t k = 0; k < dim; k++) {
+                bool is = !found && wa__get_f64(&a->in[0], from + k * inner) == top;
+                wa__set_f64(&a->out[0], from + k * inner, is ? 1 : 0);
+                found = found || is;
+            }
+            continue;
+        }
         for (int64_t k = 0; k < dim; k++) sum += exp(wa__get_f64(&a->in[0], from + k * inner) - top);
         for (int64_t k = 0; k < dim; k++) {
             double x = wa__get_f64(&a->in[0], from + k * inner) - top;
@@ -163,23 +172,32 @@ static wa_status softmax(const wa_kernel_args *a, wa_error *err)
     return WA_OK;
 }
 
-/* Fails unless input i is omitted or has `count` elements of a float type. */
-static wa_status want_scale(const wa_kernel_args *a, uint32_t i, int64_t count, wa_error *err)
+/* Strides of a scale or bias in the input's axes: one of `count` elements runs along a row, others
+ * broadcast. Fails when input i is no float tensor that fits. */
+static wa_status want_scale(const wa_kernel_args *a, uint32_t i, int64_t count, int64_t *strides, wa_error *err)
 {
-    if (!wa__kernel_has(a, i) || (wa__count(&a->in[i].type) == count && wa__dtype_is_float(a->in[i].type.dtype))) return WA_OK;
-    return wa__kernel_fail(a, err, WA_INVALID_ARGUMENT, "input %u has not %lld floats", i, (long long)count);
+    const wa_tensor_type *in = &a->in[0].type;
+    memset(strides, 0, sizeof *strides * WA_RANK_MAX);
+    if (!wa__kernel_has(a, i)) return WA_OK;
+    const wa_tensor_type *t = &a->in[i].type;
+    if (wa__dtype_is_float(t->dtype) && wa__broadcast_strides(t, in, strides)) return WA_OK;
+    if (!wa__dtype_is_float(t->dtype) || wa__count(t) != count) return wa__kernel_fail(a, err, WA_INVALID_ARGUMENT, "input %u does not fit its input", i);
+    for (int64_t s = 1, d = (int64_t)in->rank; d-- > 0 && s < count; s *= in->dims[d]) strides[d] = s; /* the row's elements in another shape */
+    return WA_OK;
 }
 
 static wa_status layer_norm(const wa_kernel_args *a, wa_error *err)
 {
     const wa_tensor_type *in = &a->in[0].type;
     uint32_t axis;
+    bool rms = a->op == WA_OP_RMSNormalization;
     double epsilon = (double)wa__kernel_float(a, "epsilon", 1e-5f);
     WA_TRY(wa__kernel_want(a, 0, in, err));
     WA_TRY(wa__kernel_axis(a, wa__kernel_int(a, "axis", -1), in->rank, &axis, err));
     int64_t rows = wa__dims_product(in, 0, axis), n = wa__dims_product(in, axis, in->rank);
-    WA_TRY(want_scale(a, 1, n, err));
-    WA_TRY(want_scale(a, 2, n, err));
+    int64_t scale[WA_RANK_MAX], bias[WA_RANK_MAX], index[WA_RANK_MAX] = {0};
+    WA_TRY(want_scale(a, 1, n, scale, err));
+    WA_TRY(want_scale(a, 2, n, bias, err));
     wa_tensor_type stat = *in;
     for (uint32_t i = axis; i < in->rank; i++) stat.dims[i] = 1;
     for (uint32_t o = 1; o < a->out_count && o < 3; o++) {
@@ -189,7 +207,7 @@ static wa_status layer_norm(const wa_kernel_args *a, wa_error *err)
     }
     for (int64_t r = 0; r < rows; r++) {
         double mean = 0, square = 0;
-        for (int64_t k = 0; k < n; k++) mean += wa__get_f64(&a->in[0], r * n + k);
+        for (int64_t k = 0; k < n && !rms; k++) mean += wa__get_f64(&a->in[0], r * n + k);
         mean /= (double)n;
         for (int64_t k = 0; k < n; k++) {
             double d = wa__get_f64(&a->in[0], r * n + k) - mean;
@@ -197,8 +215,12 @@ static wa_status layer_norm(const wa_kernel_args *a, wa_error *err)
         }
         double inverse = 1.0 / sqrt(square / (double)n + epsilon);
         for (int64_t k = 0; k < n; k++) {
-            double y = (wa__get_f64(&a->in[0], r * n + k) - mean) * inverse * wa__get_f64(&a->in[1], k);
-            wa__set_f64(&a->out[0], r * n + k, wa__kernel_has(a, 2) ? y + wa__get_f64(&a->in[2], k) : y);
+            double y = (wa__get_f64(&a->in[0], r * n + k) - mean) * inverse;
+            int64_t s = 0, t = 0;
+            for (uint32_t d = 0; d < in->rank; d++) s += index[d] * scale[d], t += index[d] * bias[d];
+            if (wa__kernel_has(a, 1)) y *= wa__get_f64(&a->in[1], s);
+            wa__set_f64(&a->out[0], r * n + k, wa__kernel_has(a, 2) ? y + wa__get_f64(&a->in[2], t) : y);
+            wa__next(index, in->dims, in->rank);
         }
         if (a->out_count > 1 && a->out[1].type.dtype != WA_DTYPE_NONE) wa__set_f64(&a->out[1], r, mean);
         if (a->out_count > 2 && a->out[2].type.dtype != WA_DTYPE_NONE) wa__set_f64(&a->out[2], r, inverse);
@@ -209,5 +231,5 @@ static wa_status layer_norm(const wa_kernel_args *a, wa_error *err)
 const wa_kernel_entry wa__ref_reduce[] = {
     {WA_OP_ReduceSum, reduce}, {WA_OP_ReduceMean, reduce}, {WA_OP_ReduceMax, reduce}, {WA_OP_ReduceMin, reduce}, {WA_OP_ReduceProd, reduce},
     {WA_OP_ReduceL2, reduce}, {WA_OP_ReduceLogSum, reduce}, {WA_OP_ReduceLogSumExp, reduce}, {WA_OP_ReduceL1, reduce}, {WA_OP_ReduceSumSquare, reduce}, {WA_OP_ArgMax, arg_best}, {WA_OP_ArgMin, arg_best},
-    {WA_OP_Softmax, softmax}, {WA_OP_LogSoftmax, softmax}, {WA_OP_LayerNormalization, layer_norm}, {WA_OP_NONE, NULL},
+    {WA_OP_Softmax, softmax}, {WA_OP_LogSoftmax, softmax}, {WA_OP_Hardmax, softmax}, {WA_OP_LayerNormalization, layer_norm}, {WA_OP_RMSNormalization, layer_norm}, {WA_OP_NONE, NULL},
 };

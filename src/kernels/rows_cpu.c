@@ -37,6 +37,13 @@ static void mean_pool(const job *g, int64_t r, float *out)
     g->isa->mean(input(g, 0, r * tokens * g->width), weight, tokens, g->width, factor, out);
 }
 
+static void rms(const job *g, int64_t at, float *out)
+{
+    const float *x = input(g, 0, at), *gamma = input(g, 1, 0);
+    float factor = 1.0f / sqrtf(g->isa->sum(WA_OP_ReduceSumSquare, x, g->width) / (float)g->width + g->epsilon);
+    for (int64_t i = 0; i < g->width; i++) out[i] = x[i] * factor * gamma[i];
+}
+
 static void row(job *g, int64_t r)
 {
     const wa_kernel_args *a = g->a;
@@ -44,6 +51,7 @@ static void row(job *g, int64_t r)
     float *out = (float *)a->out[0].data;
     switch (a->op) {
     case WA_OP_LayerNormalization: g->isa->norm(input(g, 0, at), NULL, NULL, input(g, 1, 0), input(g, 2, 0), g->epsilon, g->width, out + at); break;
+    case WA_OP_RMSNormalization: rms(g, at, out + at); break;
     case WA_OP_SkipLayerNorm: g->isa->norm(input(g, 0, at), input(g, 1, at), NULL, input(g, 2, 0), input(g, 3, 0), g->epsilon, g->width, out + at); break;
     case WA_OP_EmbedLayerNorm: embed(g, r, out + at); break;
     case WA_OP_Softmax: case WA_OP_LogSoftmax: g->isa->softmax(input(g, 0, at), a->op == WA_OP_LogSoftmax, g->width, out + at); break;
@@ -86,7 +94,10 @@ bool wa__rows_has_fast(wa_op op, const wa_kernel_args *a)
     int64_t axis = wa__kernel_int(a, "axis", -1);
     bool last = axis == -1 || axis == (int64_t)x->rank - 1;
     switch (op) {
-    case WA_OP_LayerNormalization: return last;
+    case WA_OP_LayerNormalization: case WA_OP_RMSNormalization:
+        for (uint32_t i = 1; i < a->in_count && i < 3; i++)
+            if (wa__kernel_has(a, i) && wa__count(&a->in[i].type) != x->dims[x->rank - 1]) return false;
+        return last && wa__kernel_has(a, 1);
     case WA_OP_Softmax: case WA_OP_LogSoftmax: return (a->opset == 0 || a->opset >= 13 || wa__attr_find(a->attrs, a->attr_count, "axis")) && last;
     case WA_OP_MeanPool: return x->rank == 3 && x->dims[1] <= TOKENS_AT_ONCE;
     case WA_OP_SkipLayerNorm: case WA_OP_EmbedLayerNorm: case WA_OP_L2Normalize: return true;
@@ -105,7 +116,7 @@ static wa_status describe(const wa_kernel_args *a, wa_rows *r, wa_error *err)
     }
     r->width = t.dims[t.rank - 1];
     r->rows = wa__dims_product(&t, 0, t.rank - 1);
-    if (a->op == WA_OP_LayerNormalization)
+    if (a->op == WA_OP_LayerNormalization || a->op == WA_OP_RMSNormalization)
         for (uint32_t i = 1; i < 3; i++)
             if (wa__kernel_has(a, i) && wa__count(&a->in[i].type) != r->width) return wa__kernel_fail(a, err, WA_INVALID_ARGUMENT, "input %u has not %lld floats", i, (long long)r->width);
     if (a->op >= WA_OP_ReduceSum && a->op <= WA_OP_ReduceSumSquare) {

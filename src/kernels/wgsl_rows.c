@@ -1,11 +1,13 @@
-/* Kernels that work on rows: layer norm (plain, of a sum, of embeddings), L2 norm, softmax.
+/* Kernels that work on rows: layer norm (plain, of a sum, of embeddings) and RMS norm, L2 norm, softmax.
  * W lanes share a row and add up in workgroup memory; W = 1 has no barrier (software adapters).
  * spec: 0 mode, 1 D (0: from params, scalars), 2 W, 3 rows a workgroup, 4 flags, 5 epsilon's bits.
- * params: {rows, D, tokens a row of ids, position ids}. */
+ * params: {rows, D, tokens a row of ids or distance of a row's elements, position ids}. */
 #include "kernels/wgsl_int.h"
 
 #define put wa__wgsl_put
-enum { BETA = 1, TYPES = 2, POSITIONS = 4, TABLE = 8, FLAGS = 15 }; /* TABLE without TYPES: every token has type 0 */
+/* TABLE without TYPES: every token has type 0. SCALAR: gamma is one number. RMS: no mean is taken away.
+ * MEAN, INVERSE: they are outputs. STRIDED (softmax, L2): rows run along an inner axis. */
+enum { BETA = 1, TYPES = 2, POSITIONS = 4, TABLE = 8, SCALAR = 16, RMS = 32, MEAN = 64, INVERSE = 128, STRIDED = 256, FLAGS = 511 };
 
 static uint32_t read_count(const uint32_t *s)
 {
@@ -24,9 +26,13 @@ static wa_status check(const uint32_t *s, const uint32_t *code, uint32_t code_co
     if (code_count || s[0] > WA_WGSL_LOGSOFTMAX || s[1] > 1u << 20 || (norm && !s[1]) || (!norm && s[1]) || !s[2] || s[2] > 256 || !s[3] || s[3] > 64 ||
         s[2] * s[3] > 256 || (s[2] & (s[2] - 1)) || (s[4] & ~(uint32_t)FLAGS) || (s[4] & TYPES && !(s[4] & TABLE)))
         return wa__fail(err, WA_VERIFY, "rows: mode %u, D %u, %u lanes, %u rows, flags %u", s[0], s[1], s[2], s[3], s[4]);
-    info->binding_count = read_count(s) + 1;
+    uint32_t plain_only = SCALAR | RMS | MEAN | INVERSE;
+    if ((s[0] != WA_WGSL_LAYERNORM && s[4] & plain_only) || (norm && s[4] & STRIDED) || (s[4] & RMS && s[4] & MEAN))
+        return wa__fail(err, WA_VERIFY, "rows: mode %u with flags %u", s[0], s[4]);
+    uint32_t written = 1u + (s[4] & MEAN ? 1u : 0u) + (s[4] & INVERSE ? 1u : 0u);
+    info->binding_count = read_count(s) + written;
     if (info->binding_count > 8) return wa__fail(err, WA_VERIFY, "rows: %u bindings", info->binding_count);
-    info->write_mask = 1u << (info->binding_count - 1);
+    info->write_mask = ((1u << written) - 1) << read_count(s);
     info->workgroup_bytes = s[2] > 1 ? s[2] * s[3] * 4 : 0;
     return WA_OK;
 }
@@ -58,9 +64,11 @@ static void bindings(const uint32_t *s, const char *type, wa_wgsl_emit *e)
         wa__wgsl_storage(e, b++, "x", type, false);
     }
     if (s[0] == WA_WGSL_SKIP_LAYERNORM) wa__wgsl_storage(e, b++, "skip", type, false);
-    if (s[0] <= WA_WGSL_EMBED_LAYERNORM) wa__wgsl_storage(e, b++, "gamma", type, false);
+    if (s[0] <= WA_WGSL_EMBED_LAYERNORM) wa__wgsl_storage(e, b++, "gamma", s[4] & SCALAR ? "f32" : type, false);
     if (s[0] == WA_WGSL_EMBED_LAYERNORM || (s[0] < WA_WGSL_EMBED_LAYERNORM && s[4] & BETA)) wa__wgsl_storage(e, b++, "beta", type, false);
     wa__wgsl_storage(e, b++, "o", type, true);
+    if (s[4] & MEAN) wa__wgsl_storage(e, b++, "means", "f32", true);
+    if (s[4] & INVERSE) wa__wgsl_storage(e, b++, "inverses", "f32", true);
     wa__wgsl_params(e, b, 1);
 }
 
@@ -80,19 +88,28 @@ static void element(const uint32_t *s, const char *type, uint32_t d, wa_wgsl_emi
     } else if (d) {
         put(e, "fn load(row: u32, i: u32) -> %s { return x[row * %uu + i]; }\n", type, d);
     } else {
-        put(e, "fn load(row: u32, i: u32) -> f32 { return x[row * p.a[0].y + i]; }\n");
+        put(e, s[4] & STRIDED ? "fn at(row: u32, i: u32) -> u32 { let s = p.a[0].z; return ((row / s) * p.a[0].y + i) * s + row %% s; }\n"
+                              : "fn at(row: u32, i: u32) -> u32 { return row * p.a[0].y + i; }\n");
+        put(e, "fn load(row: u32, i: u32) -> f32 { return x[at(row, i)]; }\n");
     }
 }
 
 static void norm_body(const uint32_t *s, const char *type, wa_wgsl_emit *e)
 {
     bool v4 = s[1] % 4 == 0;
-    put(e, "  var v = %s();\n  for (var i = l.x; i < D; i += %uu) { v += load(row, i); }\n", type, s[2]);
-    put(e, "  let mean = total(%s, l) / %u.0;\n  v = %s();\n", v4 ? "v.x + v.y + v.z + v.w" : "v", s[1], type);
+    put(e, "  var v = %s();\n", type);
+    if (s[4] & RMS) {
+        put(e, "  let mean = 0.0;\n");
+    } else {
+        put(e, "  for (var i = l.x; i < D; i += %uu) { v += load(row, i); }\n", s[2]);
+        put(e, "  let mean = total(%s, l) / %u.0;\n  v = %s();\n", v4 ? "v.x + v.y + v.z + v.w" : "v", s[1], type);
+    }
     put(e, "  for (var i = l.x; i < D; i += %uu) { let d = load(row, i) - mean; v += d * d; }\n", s[2]);
     put(e, "  let scale = inverseSqrt(total(%s, l) / %u.0 + bitcast<f32>(%uu));\n  if (!live) { return; }\n", v4 ? "v.x + v.y + v.z + v.w" : "v", s[1], s[5]);
-    put(e, "  for (var i = l.x; i < D; i += %uu) { o[row * D + i] = (load(row, i) - mean) * scale * gamma[i]%s; }\n", s[2],
+    put(e, "  for (var i = l.x; i < D; i += %uu) { o[row * D + i] = (load(row, i) - mean) * scale * gamma[%s]%s; }\n", s[2], s[4] & SCALAR ? "0" : "i",
         s[0] == WA_WGSL_EMBED_LAYERNORM || s[4] & BETA ? " + beta[i]" : "");
+    if (s[4] & (MEAN | INVERSE))
+        put(e, "  if (l.x == 0u) {%s%s }\n", s[4] & MEAN ? " means[row] = mean;" : "", s[4] & INVERSE ? " inverses[row] = scale;" : "");
 }
 
 static void other_body(const uint32_t *s, wa_wgsl_emit *e)
@@ -101,13 +118,13 @@ static void other_body(const uint32_t *s, wa_wgsl_emit *e)
     if (s[0] == WA_WGSL_L2) {
         put(e, "  var v = 0f;\n  for (var i = l.x; i < D; i += %uu) { let d = load(row, i); v += d * d; }\n"
                "  let scale = 1.0 / max(sqrt(total(v, l)), bitcast<f32>(%uu));\n  if (!live) { return; }\n"
-               "  for (var i = l.x; i < D; i += %uu) { o[row * D + i] = load(row, i) * scale; }\n", w, s[5], w);
+               "  for (var i = l.x; i < D; i += %uu) { o[at(row, i)] = load(row, i) * scale; }\n", w, s[5], w);
         return;
     }
     put(e, "  var v = -3.4e38f;\n  for (var i = l.x; i < D; i += %uu) { v = max(v, load(row, i)); }\n  let top = most(v, l);\n  v = 0f;\n"
            "  for (var i = l.x; i < D; i += %uu) { v += exp(load(row, i) - top); }\n  let sum = total(v, l);\n  if (!live) { return; }\n", w, w);
     put(e, s[0] == WA_WGSL_SOFTMAX ? "  let f = 1.0 / sum;\n" : "  let f = log(sum);\n");
-    put(e, "  for (var i = l.x; i < D; i += %uu) { o[row * D + i] = ", w);
+    put(e, "  for (var i = l.x; i < D; i += %uu) { o[at(row, i)] = ", w);
     put(e, s[0] == WA_WGSL_SOFTMAX ? "exp(load(row, i) - top) * f; }\n" : "load(row, i) - top - f; }\n");
 }
 

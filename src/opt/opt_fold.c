@@ -157,7 +157,7 @@ static bool inputs_typed(const wa_rw *r, uint32_t node)
 /* An operator that is decomposed, but not with a shape-like input that is no constant. */
 static bool waits_for_value(const wa_rw *r, const wa_node *n)
 {
-    if (wa__graph_op_known(n->op) || !wa__opt_decomposes(n->op)) return false;
+    if (wa__graph_op_typed(n->op) || !wa__opt_decomposes(n->op)) return false;
     for (uint32_t i = 0; i < n->input_count && i < 32; i++)
         if (n->inputs[i] != WA_NONE && (wa__op_info(n->op)->shape_inputs >> i & 1) && !wa__rw_is_const(r, n->inputs[i])) return true;
     return false;

@@ -90,6 +90,50 @@ static void old_softmax(wa_rw *r, uint32_t node)
     if (wa__rw_become(r, node, WA_OP_Reshape, (uint32_t[]){r->g->nodes[b].outputs[0], back}, 2)) wa__rw_type(r, node);
 }
 
+/* Before opset 7 the second operand broadcast only when told to, from an axis on. */
+static void old_broadcast(wa_rw *r, uint32_t node)
+{
+    const wa_node *n = &r->g->nodes[node];
+    const wa_attr *axis = wa__attr_find(n->attrs, n->attr_count, "axis");
+    int64_t at = axis && axis->kind == WA_ATTR_KIND_INT ? axis->i : 0, dims[WA_RANK_MAX];
+    uint32_t a = wa__rw_in(r, node, 0), b = wa__rw_in(r, node, 1);
+    if (a == WA_NONE || b == WA_NONE) return;
+    wa_tensor_type x = *wa__rw_t(r, a), y = *wa__rw_t(r, b);
+    bool slope = n->op == WA_OP_PRelu && y.rank == 1 && wa__count(&y) > 1;
+    if (slope) at = 1;
+    if (x.rank > WA_RANK_MAX || y.rank > WA_RANK_MAX || (!slope && (!axis || !wa__node_int(n, "broadcast", 0)))) return;
+    if (at < 0) at += x.rank;
+    if (at < 0 || at + y.rank > (int64_t)x.rank) return; /* shape inference reports it */
+    uint32_t rank = x.rank - (uint32_t)at;
+    for (uint32_t i = 0; i < rank; i++) dims[i] = i < y.rank ? y.dims[i] : 1;
+    remove_attr(&r->g->nodes[node], "axis");
+    remove_attr(&r->g->nodes[node], "broadcast");
+    if (rank == y.rank) return;
+    uint32_t shape = wa__rw_const_ints(r, dims, rank);
+    uint32_t view = shape == WA_NONE ? WA_NONE : wa__rw_node(r, WA_OP_Reshape, (uint32_t[]){b, shape}, 2);
+    if (view != WA_NONE && wa__rw_type(r, view)) wa__rw_set_input(r, node, 1, r->g->nodes[view].outputs[0]);
+}
+
+/* Before opset 6 Cast named its type in words, and Selu had rounder defaults. */
+static void old_words(wa_rw *r, uint32_t node)
+{
+    static const char *const names[] = {"", "FLOAT", "UINT8", "INT8", "UINT16", "INT16", "INT32", "INT64", "STRING", "BOOL", "FLOAT16", "DOUBLE", "UINT32", "UINT64"};
+    wa_node *n = &r->g->nodes[node];
+    const wa_attr *to = wa__attr_find(n->attrs, n->attr_count, "to");
+    if (n->op == WA_OP_Selu) {
+        if (!wa__attr_find(n->attrs, n->attr_count, "alpha")) wa__rw_need(r, wa__node_set_float(r->g, node, "alpha", 1.6732f));
+        if (!wa__attr_find(n->attrs, n->attr_count, "gamma")) wa__rw_need(r, wa__node_set_float(r->g, node, "gamma", 1.0507f));
+        return;
+    }
+    if (!to || to->kind != WA_ATTR_KIND_STRING) return;
+    for (uint32_t i = 1; i < sizeof names / sizeof *names; i++) {
+        if (!wa__str_is(to->s, names[i])) continue;
+        remove_attr(n, "to");
+        wa__rw_need(r, wa__node_set_int(r->g, node, "to", wa__dtype_from_onnx(i)));
+        return;
+    }
+}
+
 void wa__opt_modernize(wa_rw *r, uint32_t node)
 {
     wa_node *n = &r->g->nodes[node];
@@ -118,8 +162,15 @@ void wa__opt_modernize(wa_rw *r, uint32_t node)
     case WA_OP_DFT:
         if (opset > 0 && opset < 20) axis_to_input(r, node, 2, 1);
         break;
-    case WA_OP_Softmax: case WA_OP_LogSoftmax:
+    case WA_OP_Softmax: case WA_OP_LogSoftmax: case WA_OP_Hardmax:
         if (opset > 0 && opset < 13) old_softmax(r, node);
+        break;
+    case WA_OP_Add: case WA_OP_Sub: case WA_OP_Mul: case WA_OP_Div: case WA_OP_Pow: case WA_OP_And: case WA_OP_Or: case WA_OP_Xor:
+    case WA_OP_Equal: case WA_OP_Less: case WA_OP_Greater: case WA_OP_PRelu:
+        if (opset > 0 && opset < 7) old_broadcast(r, node);
+        break;
+    case WA_OP_Cast: case WA_OP_Selu:
+        if (opset > 0 && opset < 6) old_words(r, node);
         break;
     default: break;
     }

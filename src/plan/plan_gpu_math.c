@@ -203,15 +203,44 @@ static wa_status attention_lower(wa_plan_builder *b, uint32_t node)
 }
 
 /* --- rows ----------------------------------------------------------------------------------------------- */
+static uint32_t norm_axis(const wa_plan_builder *b, const wa_node *n)
+{
+    int64_t rank = wa__gpu_type(b, n->outputs[0])->rank;
+    int64_t axis = n->op == WA_OP_LayerNormalization || n->op == WA_OP_RMSNormalization ? wa__node_int(n, "axis", -1) : -1;
+    return (uint32_t)(axis < 0 ? axis + rank : axis);
+}
+
+static uint64_t norm_width(const wa_plan_builder *b, const wa_node *n)
+{
+    const wa_tensor_type *o = wa__gpu_type(b, n->outputs[0]);
+    uint64_t width = 1;
+    for (uint32_t i = norm_axis(b, n); i < o->rank; i++) width *= (uint64_t)o->dims[i];
+    return width;
+}
+
+static bool used(const wa_plan_builder *b, const wa_node *n, uint32_t output)
+{
+    return n->output_count > output && n->outputs[output] != WA_NONE && wa__graph_uses(b->g, n->outputs[output]);
+}
+
+/* Scale and bias run along the row; a scale alone may be one number. */
+static bool plain_norm(const wa_plan_builder *b, const wa_node *n)
+{
+    const wa_tensor_type *x = wa__gpu_type(b, n->inputs[0]);
+    uint32_t gamma = n->op == WA_OP_SkipLayerNorm ? 2 : 1;
+    if (!x->rank || norm_axis(b, n) >= x->rank) return false;
+    uint64_t width = norm_width(b, n);
+    bool beta = n->input_count > gamma + 1 && n->inputs[gamma + 1] != WA_NONE;
+    if (width > 1u << 20 || (beta && !vector_of(b, n->inputs[gamma + 1], width))) return false;
+    return vector_of(b, n->inputs[gamma], width) || (gamma == 1 && vector_of(b, n->inputs[1], 1));
+}
+
 static const char *norm_refuses(wa_plan_builder *b, const wa_node *n)
 {
     const wa_tensor_type *x = wa__gpu_type(b, n->inputs[0]);
     bool embed = n->op == WA_OP_EmbedLayerNorm;
-    if (n->output_count > 1 && n->outputs[1] != WA_NONE && wa__graph_uses(b->g, n->outputs[1])) return "layer norm's mean as an output has no WebGPU kernel";
     if (!embed && wa__plan_device_dtype(x->dtype) != WA_F32) return "layer norm of integers";
-    int64_t axis = n->op == WA_OP_LayerNormalization ? wa__node_int(n, "axis", -1) : -1;
-    if (!embed && axis != -1 && axis != (int64_t)x->rank - 1) return "layer norm over several axes has no WebGPU kernel";
-    if (!embed) return x->rank && x->dims[x->rank - 1] <= 1 << 20 ? NULL : "layer norm of this shape has no WebGPU kernel";
+    if (!embed) return plain_norm(b, n) ? NULL : "layer norm of this shape has no WebGPU kernel";
     bool types = n->inputs[1] != WA_NONE, table = n->inputs[4] != WA_NONE;
     if (types && !table) return "token types without a table";
     for (uint32_t i = 0; i < n->input_count; i++) {
@@ -236,7 +265,7 @@ static wa_status norm_lower(wa_plan_builder *b, uint32_t node)
     const wa_tensor_type *o = wa__gpu_type(b, n->outputs[0]);
     bool embed = n->op == WA_OP_EmbedLayerNorm, skip = n->op == WA_OP_SkipLayerNorm;
     wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_ROWS);
-    uint32_t *s = d.spec.spec, width = (uint32_t)o->dims[o->rank - 1];
+    uint32_t *s = d.spec.spec, width = (uint32_t)(embed ? (uint64_t)o->dims[o->rank - 1] : norm_width(b, n));
     uint64_t rows = (uint64_t)wa__count(o) / width;
     s[0] = embed ? WA_WGSL_EMBED_LAYERNORM : skip ? WA_WGSL_SKIP_LAYERNORM : WA_WGSL_LAYERNORM;
     s[1] = width;
@@ -244,6 +273,9 @@ static wa_status norm_lower(wa_plan_builder *b, uint32_t node)
     row_lanes(b, &d, width / (width % 4 ? 1 : 4), rows);
     uint32_t beta = skip ? 3 : 2;
     if (!embed && n->input_count > beta && n->inputs[beta] != WA_NONE) s[4] |= 1;
+    if (!embed && !skip && width != 1 && wa__count(wa__gpu_type(b, n->inputs[1])) == 1) s[4] |= 16;
+    if (n->op == WA_OP_RMSNormalization) s[4] |= 32;
+    if (n->op == WA_OP_LayerNormalization) s[4] |= (used(b, n, 1) ? 64u : 0u) | (used(b, n, 2) ? 128u : 0u);
     if (embed && n->inputs[1] != WA_NONE) s[4] |= 2;
     if (embed && n->input_count > 7 && n->inputs[7] != WA_NONE) {
         s[4] |= 4;
@@ -260,6 +292,8 @@ static wa_status norm_lower(wa_plan_builder *b, uint32_t node)
             if (n->inputs[i] != WA_NONE) WA_TRY(wa__gpu_read(b, &d, n->inputs[i]));
     }
     WA_TRY(wa__gpu_write(b, &d, n->outputs[0]));
+    if (s[4] & 64) WA_TRY(wa__gpu_write(b, &d, n->outputs[1]));
+    if (s[4] & 128) WA_TRY(wa__gpu_write(b, &d, n->outputs[2]));
     d.params[0] = (uint32_t)rows;
     d.params[1] = width;
     d.params_count = 4;
@@ -267,25 +301,34 @@ static wa_status norm_lower(wa_plan_builder *b, uint32_t node)
     return wa__gpu_end(b, &d, node, NULL);
 }
 
-static const char *last_axis_refuses(wa_plan_builder *b, const wa_node *n)
+/* Axis of softmax and L2Normalize, rank when it has none. */
+static uint32_t row_axis(const wa_node *n, const wa_tensor_type *x)
+{
+    int64_t axis = n->op == WA_OP_L2Normalize ? -1 : wa__node_int(n, "axis", -1);
+    if (axis < 0) axis += x->rank;
+    return axis < 0 || axis >= (int64_t)x->rank ? x->rank : (uint32_t)axis;
+}
+
+static const char *rows_refuse(wa_plan_builder *b, const wa_node *n)
 {
     const wa_tensor_type *x = wa__gpu_type(b, n->inputs[0]);
     if (wa__plan_device_dtype(x->dtype) != WA_F32 || x->rank == 0) return "this operator is for floats";
-    if (n->op == WA_OP_L2Normalize) return NULL;
-    int64_t axis = wa__node_int(n, "axis", n->opset >= 13 ? -1 : 1);
-    return axis == -1 || axis == (int64_t)x->rank - 1 ? NULL : "softmax over an inner axis has no WebGPU kernel";
+    return row_axis(n, x) < x->rank && (n->op == WA_OP_L2Normalize || n->opset == 0 || n->opset >= 13) ? NULL : "softmax over axes as one has no WebGPU kernel";
 }
 
-static wa_status last_axis_lower(wa_plan_builder *b, uint32_t node)
+static wa_status rows_lower(wa_plan_builder *b, uint32_t node)
 {
     const wa_node *n = &b->g->nodes[node];
     const wa_tensor_type *x = wa__gpu_type(b, n->inputs[0]);
     wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_ROWS);
-    uint32_t width = (uint32_t)x->dims[x->rank - 1];
+    uint32_t axis = row_axis(n, x), width = (uint32_t)x->dims[axis], inner = 1;
+    for (uint32_t i = axis + 1; i < x->rank; i++) inner *= (uint32_t)x->dims[i];
     d.spec.spec[0] = n->op == WA_OP_L2Normalize ? WA_WGSL_L2 : n->op == WA_OP_Softmax ? WA_WGSL_SOFTMAX : WA_WGSL_LOGSOFTMAX;
+    if (inner > 1) d.spec.spec[4] = 256;
     if (n->op == WA_OP_L2Normalize) d.spec.spec[5] = wa__gpu_bits(wa__node_float(n, "epsilon", 1e-12f));
     d.params[0] = (uint32_t)((uint64_t)wa__count(x) / width);
     d.params[1] = width;
+    if (inner > 1) d.params[2] = inner;
     d.params_count = 4;
     row_lanes(b, &d, 64, d.params[0]);
     WA_TRY(wa__gpu_read(b, &d, n->inputs[0]));
@@ -322,11 +365,12 @@ const wa_gpu_row wa__gpu_math_rows[] = {
     {WA_OP_Attention, attention_refuses, attention_lower},
     {WA_OP_QkvAttention, attention_refuses, attention_lower},
     {WA_OP_LayerNormalization, norm_refuses, norm_lower},
+    {WA_OP_RMSNormalization, norm_refuses, norm_lower},
     {WA_OP_SkipLayerNorm, norm_refuses, norm_lower},
     {WA_OP_EmbedLayerNorm, norm_refuses, norm_lower},
-    {WA_OP_L2Normalize, last_axis_refuses, last_axis_lower},
-    {WA_OP_Softmax, last_axis_refuses, last_axis_lower},
-    {WA_OP_LogSoftmax, last_axis_refuses, last_axis_lower},
+    {WA_OP_L2Normalize, rows_refuse, rows_lower},
+    {WA_OP_Softmax, rows_refuse, rows_lower},
+    {WA_OP_LogSoftmax, rows_refuse, rows_lower},
     {WA_OP_MeanPool, pool_refuses, pool_lower},
     {WA_OP_ClsPool, pool_refuses, pool_lower},
     {WA_OP_MaxPoolTokens, pool_refuses, pool_lower},
