@@ -193,7 +193,7 @@ static wa_status to_host(run *x, step *st, const wa_plan_segment *seg, wa_error 
             return wa__fail(err, WA_LIMIT, "more than %d transfers before a segment", PARTS_MAX);
         moved[n++] = seg->transfer_first + i;
     }
-    if (n || st->count) WA_TRY(step_run(x, st, err));
+    if (n || st->count || st->part_count) WA_TRY(step_run(x, st, err)); /* inputs written so far go with it */
     uint64_t at = 0;
     for (uint32_t i = 0; i < n; i++) {
         const wa_plan_transfer *t = &p->transfers[moved[i]];
