@@ -326,7 +326,7 @@ static wa_status cut_all(cut *c)
 wa_status program_cut(wa_program *p, program_stage *s, program_variant *v, wa_error *err)
 {
     wa_opt_options oo = {.eval = wa__kernel_eval};
-    oo.only = "fold"; WA_TRY(wa__opt_run(v->graph, &oo, err));
+    WA_TRY(wa__opt_resolve(v->graph, &oo, err));
     cut c = {.p = p, .s = s, .v = v, .g = v->graph, .nodes = v->graph->node_count, .err = err};
     c.fate = wa__alloc(c.nodes + 1u, sizeof *c.fate);
     c.twin = wa__alloc(c.nodes + 1u, sizeof *c.twin);

@@ -1,0 +1,2 @@
+/* Convolutions for any processor. */
+#include "kernels/conv_body.h"
