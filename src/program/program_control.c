@@ -5,6 +5,7 @@
 
 enum { TRIPS_MAX = 1 << 24 };
 
+
 static bool truth(const wa_view *v) { return v->data && wa__get_i64(v, 0) != 0; }
 
 static wa_status run_if(wa_program *p, const wa_node *n, const program_step *s, wa_view *slots, wa_error *err)
@@ -119,15 +120,16 @@ static wa_status loop_once(loop *l, wa_error *err)
     return s;
 }
 
-/* What a scan output of no iterations is: its element type, its shape where the body tells it. */
-static wa_tensor_type empty_type(const loop *l, uint32_t scan)
+/* What a scan output of no iterations is: its type, as the body planned for the first iteration tells it. */
+static wa_status empty_type(loop *l, uint32_t scan, wa_tensor_type *out, wa_error *err)
 {
-    const wa_graph *g = l->body->graph;
-    wa_tensor_type t = g->values[g->outputs[l->skip + l->states + scan]].type;
-    if (t.rank > WA_RANK_MAX) t.rank = 0;
-    for (uint32_t d = 0; d < t.rank; d++)
-        if (t.dims[d] < 0) t.dims[d] = 0;
-    return t;
+    program_variant *v;
+    for (uint32_t i = 0; i < l->states; i++) l->in[l->fixed + i] = l->state[i];
+    WA_TRY(program_variant_of(l->p, l->body, l->in, &v, err));
+    *out = v->graph->values[v->graph->outputs[l->skip + l->states + scan]].type;
+    if (out->rank <= WA_RANK_MAX) return WA_OK;
+    return wa__fail(err, WA_DYNAMIC, "%s node \"%.*s\" runs no iteration, and the shape of its scan output depends on data", wa__op_info(l->n->op)->name,
+                    WA_STR_ARG(l->n->name));
 }
 
 static int64_t listed(const wa_node *n, const char *name, uint32_t i)
@@ -138,14 +140,15 @@ static int64_t listed(const wa_node *n, const char *name, uint32_t i)
 
 static wa_status loop_end(loop *l, const program_step *s, wa_view *slots, wa_error *err)
 {
+    for (uint32_t i = 0; i < l->scan_count && l->states + i < l->n->output_count; i++) {
+        wa_tensor_type none = {.rank = 0};
+        if (!l->scans[i].count) WA_TRY(empty_type(l, i, &none, err));
+        bool reversed = listed(l->n, "scan_output_directions", i) != 0;
+        WA_TRY(rows_take(&l->scans[i], &none, listed(l->n, "scan_output_axes", i), reversed, &slots[s->to[l->states + i]], err));
+    }
     for (uint32_t i = 0; i < l->states; i++) {
         slots[s->to[i]] = l->state[i];
         l->state[i].data = NULL;
-    }
-    for (uint32_t i = 0; i < l->scan_count && l->states + i < l->n->output_count; i++) {
-        wa_tensor_type none = empty_type(l, i);
-        bool reversed = listed(l->n, "scan_output_directions", i) != 0;
-        WA_TRY(rows_take(&l->scans[i], &none, listed(l->n, "scan_output_axes", i), reversed, &slots[s->to[l->states + i]], err));
     }
     return WA_OK;
 }
@@ -165,11 +168,12 @@ static wa_status iterate(loop *l, const program_step *s, wa_view *slots, wa_erro
 {
     int64_t limit = s->from[0] == WA_NONE ? TRIPS_MAX : wa__get_i64(&slots[s->from[0]], 0);
     uint8_t go = s->from[1] == WA_NONE || truth(&slots[s->from[1]]);
+    int64_t i = 0;
     WA_TRY(loop_begin(l, s, slots, 2, err));
-    for (int64_t i = 0; i < limit && go; i++) {
+    l->in[0] = (wa_view){{WA_I64, 0, {0}}, &i};
+    l->in[1] = (wa_view){{WA_BOOL, 0, {0}}, &go};
+    for (; i < limit && go; i++) {
         if (i == TRIPS_MAX) return wa__fail(err, WA_LIMIT, "Loop node \"%.*s\" runs more than %d times", WA_STR_ARG(l->n->name), TRIPS_MAX);
-        l->in[0] = (wa_view){{WA_I64, 0, {0}}, &i};
-        l->in[1] = (wa_view){{WA_BOOL, 0, {0}}, &go};
         WA_TRY(loop_once(l, err));
         bool more = truth(&l->out[0]);
         wa__free(l->out[0].data);
