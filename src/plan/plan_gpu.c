@@ -30,6 +30,8 @@ static const wa_gpu_row *row_of(wa_op op)
     return op == WA_OP_Elementwise || wa__op_info(op)->elementwise || op == WA_OP_Identity || op == WA_OP_BitCast ? &elementwise : NULL;
 }
 
+bool wa__plan_gpu_has(wa_op op) { return row_of(op) != NULL; }
+
 /* What no kernel takes: unknown, empty, huge or 64-bit float tensors. */
 static const char *tensor_refuses(const wa_plan_builder *b, uint32_t value, bool shape_like)
 {

@@ -136,7 +136,8 @@ wa_status wa__plan_cpu_node(wa_plan_builder *b, uint32_t node);
 /* A call that copies a value (an output that is a constant) into its own block. */
 wa_status wa__plan_cpu_copy(wa_plan_builder *b, uint32_t value, uint32_t block);
 
-/* plan_gpu.c: NULL when the node has a WebGPU lowering, else why not. */
+/* plan_gpu.c: whether there is a row for the operator; NULL when the node has a WebGPU lowering, else why not. */
+bool wa__plan_gpu_has(wa_op op);
 const char *wa__plan_gpu_refuses(wa_plan_builder *b, uint32_t node);
 wa_status wa__plan_gpu_node(wa_plan_builder *b, uint32_t node);
 wa_dtype wa__plan_device_dtype(wa_dtype d);
