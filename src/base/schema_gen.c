@@ -263,6 +263,7 @@ static const wa_op_info op_table[WA_OP_COUNT] = {
     [430] = {"Recurrence", "wa", 2, 5, 2, false, true, false, false, 0, "Recurrence"},
     [431] = {"LinearScan", "wa", 3, 6, 2, false, true, false, false, 0, "LinearScan"},
     [432] = {"Philox", "wa", 0, 0, 1, false, false, false, true, 0, "Philox"},
+    [420] = {"DequantizeBlocks", "wa", 2, 4, 1, false, false, false, false, 0, "DequantizeBlocks"},
 };
 
 const wa_op_info *wa__op_info(uint32_t op)
@@ -459,6 +460,7 @@ const char *wa__transform_name(uint32_t v)
     case 6: return "f64_to_f32";
     case 7: return "bool_to_u32";
     case 8: return "copy2d";
+    case 9: return "widen";
     default: return NULL;
     }
 }

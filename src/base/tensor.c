@@ -57,7 +57,13 @@ unsigned wa__dtype_size(wa_dtype d)
     return bits < 8 ? 0 : bits / 8;
 }
 
-bool wa__dtype_is_float(wa_dtype d) { return d == WA_F32 || d == WA_F16 || d == WA_BF16 || d == WA_F64; }
+bool wa__dtype_is_float(wa_dtype d) { return d == WA_F32 || d == WA_F16 || d == WA_BF16 || d == WA_F64 || wa__small_float(d); }
+
+bool wa__dtype_is_packed(wa_dtype d)
+{
+    unsigned bits = wa__dtype_info(d)->bits;
+    return bits > 0 && bits < 8;
+}
 
 void wa__type_text(const wa_tensor_type *t, char *out, size_t n)
 {
@@ -113,6 +119,11 @@ double wa__get_f64(const wa_view *v, int64_t i)
     case WA_F16: { LOAD(uint16_t); return (double)wa__f16_to_f32(x); }
     case WA_BF16: { LOAD(uint16_t); return (double)wa__bf16_to_f32(x); }
     case WA_U64: { LOAD(uint64_t); return (double)x; }
+    case WA_F8E4M3FN: case WA_F8E4M3FNUZ: case WA_F8E5M2: case WA_F8E5M2FNUZ: case WA_F8E8M0: {
+        LOAD(uint8_t);
+        return (double)wa__small_to_f32(wa__small_float(v->type.dtype), x);
+    }
+    case WA_F4E2M1: return (double)wa__small_to_f32(wa__small_float(WA_F4E2M1), (uint8_t)wa__packed_get(WA_F4E2M1, v->data, i));
     default: return (double)wa__get_i64(v, i);
     }
 }
@@ -129,7 +140,11 @@ int64_t wa__get_i64(const wa_view *v, int64_t i)
     case WA_I8: { LOAD(int8_t); return x; }
     case WA_U8: { LOAD(uint8_t); return x; }
     case WA_BOOL: { LOAD(uint8_t); return x != 0; }
-    case WA_F32: case WA_F64: case WA_F16: case WA_BF16: {
+    case WA_U4: case WA_U2: return wa__packed_get(v->type.dtype, v->data, i);
+    case WA_I4: return (int64_t)(wa__packed_get(WA_I4, v->data, i) ^ 8u) - 8;
+    case WA_I2: return (int64_t)(wa__packed_get(WA_I2, v->data, i) ^ 2u) - 2;
+    case WA_F32: case WA_F64: case WA_F16: case WA_BF16: case WA_F8E4M3FN: case WA_F8E4M3FNUZ: case WA_F8E5M2: case WA_F8E5M2FNUZ:
+    case WA_F8E8M0: case WA_F4E2M1: {
         double d = wa__get_f64(v, i);
         if (isnan(d)) return 0;
         return d >= 0x1p63 ? INT64_MAX : d < -0x1p63 ? INT64_MIN : (int64_t)d;
@@ -152,7 +167,10 @@ void wa__set_i64(const wa_view *v, int64_t i, int64_t x)
     case WA_I16: case WA_U16: STORE(uint16_t, (uint64_t)x); break;
     case WA_I8: case WA_U8: STORE(uint8_t, (uint64_t)x); break;
     case WA_BOOL: STORE(uint8_t, x != 0); break;
-    default: wa__set_f64(v, i, (double)x); break;
+    case WA_I4: case WA_U4: case WA_I2: case WA_U2: wa__packed_set(v->type.dtype, v->data, i, (unsigned)x & 15u); break;
+    case WA_F32: case WA_F64: case WA_F16: case WA_BF16: case WA_F8E4M3FN: case WA_F8E4M3FNUZ: case WA_F8E5M2: case WA_F8E5M2FNUZ:
+    case WA_F8E8M0: case WA_F4E2M1: wa__set_f64(v, i, (double)x); break;
+    default: break;
     }
 }
 
@@ -171,6 +189,10 @@ void wa__set_f64(const wa_view *v, int64_t i, double x)
         break;
     }
     case WA_BOOL: STORE(uint8_t, x != 0); break;
+    case WA_F8E4M3FN: case WA_F8E4M3FNUZ: case WA_F8E5M2: case WA_F8E5M2FNUZ: case WA_F8E8M0:
+        STORE(uint8_t, wa__f64_to_small(wa__small_float(v->type.dtype), x, true, WA_ROUND_UP));
+        break;
+    case WA_F4E2M1: wa__packed_set(WA_F4E2M1, v->data, i, wa__f64_to_small(wa__small_float(WA_F4E2M1), x, true, WA_ROUND_UP)); break;
     default: {
         int64_t n = isnan(x) ? 0 : x >= 0x1p63 ? INT64_MAX : x < -0x1p63 ? INT64_MIN : (int64_t)x;
         wa__set_i64(v, i, n);

@@ -19,7 +19,8 @@ bool wa__type_eq(const wa_tensor_type *a, const wa_tensor_type *b);
 int64_t wa__count(const wa_tensor_type *t);
 uint64_t wa__bytes(const wa_tensor_type *t);
 unsigned wa__dtype_size(wa_dtype d); /* bytes, 0 for sub-byte or unknown */
-bool wa__dtype_is_float(wa_dtype d);
+bool wa__dtype_is_float(wa_dtype d); /* the small ones too */
+bool wa__dtype_is_packed(wa_dtype d); /* several elements a byte, low bits first */
 /* "f32[2,128,384]" into out. */
 void wa__type_text(const wa_tensor_type *t, char *out, size_t n);
 
@@ -32,7 +33,30 @@ static inline float wa__bf16_to_f32(uint16_t h)
     memcpy(&f, &u, 4);
     return f;
 }
-/* Element i of a view as double or int64 (floats truncated, saturating); any dtype but 4-bit. */
+/* Floats of 8 and 4 bits (tensor_narrow.c). */
+typedef enum wa_small_kind {
+    WA_SMALL_ALL_ONES_NAN = 1, /* no infinity, NaN is all ones: E4M3FN */
+    WA_SMALL_SIGN_NAN,         /* no infinity, no negative zero, NaN is the sign alone: FNUZ */
+    WA_SMALL_INFINITE,         /* as IEEE's: E5M2 */
+    WA_SMALL_FINITE,           /* neither: E2M1 */
+    WA_SMALL_SCALE             /* powers of two, no sign, NaN is all ones: E8M0 */
+} wa_small_kind;
+typedef struct wa_small_float {
+    wa_dtype dtype;
+    uint8_t exponent_bits, mantissa_bits, bias;
+    wa_small_kind kind;
+} wa_small_float;
+typedef enum wa_round_mode { WA_ROUND_UP = 0, WA_ROUND_DOWN, WA_ROUND_NEAREST } wa_round_mode; /* for E8M0 only */
+const wa_small_float *wa__small_float(wa_dtype d); /* NULL when d is not one */
+float wa__small_to_f32(const wa_small_float *s, uint8_t code);
+/* ONNX's rules of Cast: nearest even; saturate: too large and infinite become the largest. */
+uint8_t wa__f64_to_small(const wa_small_float *s, double x, bool saturate, wa_round_mode mode);
+/* Code of element i of a packed type. */
+unsigned wa__packed_get(wa_dtype d, const void *data, int64_t i);
+void wa__packed_set(wa_dtype d, void *data, int64_t i, unsigned code);
+
+/* Element i of a view as double or int64 (floats truncated, saturating); any dtype. Setting a float of
+ * 8 or 4 bits rounds and saturates, setting a narrow integer keeps its low bits. */
 double wa__get_f64(const wa_view *v, int64_t i);
 int64_t wa__get_i64(const wa_view *v, int64_t i);
 void wa__set_f64(const wa_view *v, int64_t i, double x);

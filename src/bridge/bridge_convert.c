@@ -16,8 +16,15 @@ static wa_status narrow(const int64_t *src, int32_t *dst, uint64_t count, const 
 
 static wa_status convert_each(const wa_view *from, const wa_view *to, uint64_t count, const char *name, wa_error *err)
 {
+    const wa_small_float *small = wa__small_float(to->type.dtype);
     bool real = wa__dtype_is_float(from->type.dtype) || wa__dtype_is_float(to->type.dtype);
     for (uint64_t i = 0; i < count; i++) {
+        if (small) { /* rounded on the device already, where infinity was meant it stays */
+            unsigned code = wa__f64_to_small(small, wa__get_f64(from, (int64_t)i), false, WA_ROUND_UP);
+            if (wa__dtype_is_packed(to->type.dtype)) wa__packed_set(to->type.dtype, to->data, (int64_t)i, code);
+            else ((uint8_t *)to->data)[i] = (uint8_t)code;
+            continue;
+        }
         if (real) {
             wa__set_f64(to, (int64_t)i, wa__get_f64(from, (int64_t)i));
             continue;
@@ -34,11 +41,11 @@ static wa_status convert_each(const wa_view *from, const wa_view *to, uint64_t c
 
 wa_status wa__bridge_convert(const void *src, uint32_t src_dtype, void *dst, uint32_t dst_dtype, uint64_t count, const char *name, wa_error *err)
 {
-    unsigned a = wa__dtype_size((wa_dtype)src_dtype), b = wa__dtype_size((wa_dtype)dst_dtype);
+    unsigned a = wa__dtype_info(src_dtype)->bits, b = wa__dtype_info(dst_dtype)->bits;
     if (!a || !b) return wa__fail(err, WA_UNSUPPORTED, "\"%s\": elements of type %u cannot go to type %u", name, src_dtype, dst_dtype);
     if (count == 0) return WA_OK;
     if (src_dtype == dst_dtype) {
-        memcpy(dst, src, (size_t)(count * a));
+        memcpy(dst, src, (size_t)((count * a + 7) / 8));
         return WA_OK;
     }
     if (src_dtype == WA_I64 && dst_dtype == WA_I32) return narrow(src, dst, count, name, err);

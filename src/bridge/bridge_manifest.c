@@ -99,9 +99,10 @@ static int transform_index(manifest *m, const wa_plan_weight *w)
     int pl = transform_pipeline(m, w);
     if (pl < 0) return -1;
     uint64_t offset = w->dst_offset & ~(uint64_t)255, extra = (w->dst_offset - offset) / 4;
-    unsigned unit = wa__dtype_size((wa_dtype)w->dtype);
+    bool packed = wa__dtype_is_packed((wa_dtype)w->dtype);
+    unsigned unit = packed ? 1 : wa__dtype_size((wa_dtype)w->dtype);
     bool matrix = w->transform == WA_TRANSFORM_COPY2D || w->transform == WA_TRANSFORM_TRANSPOSE2D;
-    uint64_t count = unit ? w->length / unit : 0, cols = matrix ? w->p[1] : count;
+    uint64_t count = packed ? w->dst_length / 4 : unit ? w->length / unit : 0, cols = matrix ? w->p[1] : count;
     json_t *o = json_pack("{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I}", "pipeline", pl, "unit", (int)unit, "rows", (json_int_t)(matrix ? w->p[0] : 1),
                           "cols", (json_int_t)(cols ? cols : 1), "ld", (json_int_t)(matrix ? w->p[3] : count), "word",
                           (json_int_t)(extra + (matrix ? w->p[4] : 0)), "bind_offset", (json_int_t)offset, "bind_size",

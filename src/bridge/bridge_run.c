@@ -171,8 +171,8 @@ static wa_status take_outputs(run *x, const wa_view *outputs, uint32_t count, wa
 /* --- mixed plans ---------------------------------------------------------------------------------- */
 static uint64_t elements(uint64_t bytes, uint32_t dtype)
 {
-    unsigned unit = wa__dtype_size((wa_dtype)dtype);
-    return unit ? bytes / unit : 0;
+    unsigned bits = wa__dtype_info(dtype)->bits;
+    return bits ? bytes * 8 / bits : 0; /* of a packed type maybe too many: the other side counts */
 }
 
 static wa_status convert_transfer(const wa_plan_transfer *t, const void *from, void *to, wa_error *err)

@@ -18,7 +18,7 @@ static wa_status cast(wa_infer *f)
 {
     int64_t to = wa__node_int(f->n, "to", 0);
     f->out[0] = *wa__infer_in(f, 0);
-    if (to <= 0 || to > WA_BOOL) return wa__infer_bad(f, "it casts to an element type that is not supported");
+    if (to <= 0 || wa__dtype_info((uint32_t)to)->bits == 0) return wa__infer_bad(f, "it casts to an element type that is not supported");
     f->out[0].dtype = (wa_dtype)to;
     return WA_OK;
 }

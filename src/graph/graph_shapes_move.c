@@ -189,7 +189,7 @@ static wa_status transpose(wa_infer *f)
 static wa_status constant_of_shape(wa_infer *f)
 {
     int64_t dtype = wa__node_int(f->n, "dtype", WA_F32);
-    if (dtype <= 0 || dtype > WA_BOOL) return wa__infer_bad(f, "its element type is not supported");
+    if (dtype <= 0 || wa__dtype_info((uint32_t)dtype)->bits == 0) return wa__infer_bad(f, "its element type is not supported");
     f->out[0].dtype = (wa_dtype)dtype;
     return wa__infer_ints(f, 0, f->out[0].dims, WA_RANK_MAX, &f->out[0].rank);
 }

@@ -199,7 +199,7 @@ static wa_status read_type(wa_onnx *o, const value_info *v, wa_tensor_type *type
             "%s: input \"%.*s\" at byte %zu is no tensor; sequences, maps and optionals are not supported",
             o->what, WA_STR_ARG(v->name), v->offset);
     type->dtype = wa__dtype_from_onnx(element);
-    if (wa__dtype_size(type->dtype) == 0)
+    if (type->dtype == WA_DTYPE_NONE)
         return wa__fail(
             err, WA_UNSUPPORTED,
             "%s: input \"%.*s\" at byte %zu has element type %lld of ONNX, which is not supported", o->what,

@@ -209,7 +209,7 @@ static wa_status set_fill(wa_onnx *o, const wa_onnx_node *n, const attr *a, uint
 static wa_status set_cast(wa_onnx *o, const wa_onnx_node *n, const attr *a, uint32_t node, wa_error *err)
 {
     wa_dtype d = wa__dtype_from_onnx(a->i);
-    if (wa__dtype_size(d) == 0)
+    if (d == WA_DTYPE_NONE)
         return bad(o, n, a, WA_UNSUPPORTED, "names an element type that is not supported", err);
     return wa__node_set_int(o->g, node, a->name, d) ? WA_OK : wa__no_memory(err, "an attribute");
 }

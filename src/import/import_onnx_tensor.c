@@ -188,7 +188,7 @@ static uint32_t typed_field(wa_dtype d, unsigned *wire)
     }
     if (d == WA_I64) return T_INT64;
     if (d == WA_U32 || d == WA_U64) return T_UINT64;
-    return wa__dtype_size(d) ? T_INT32 : 0;
+    return T_INT32;
 }
 
 static wa_status typed_const(wa_onnx *o, const wa_onnx_tensor *t, wa_str name, uint32_t *value, wa_error *err)
@@ -196,17 +196,16 @@ static wa_status typed_const(wa_onnx *o, const wa_onnx_tensor *t, wa_str name, u
     unsigned wire = 0;
     uint32_t field = typed_field(t->type.dtype, &wire);
     uint64_t count = 0;
-    if (!field)
-        return wa__fail(err, WA_UNSUPPORTED,
-                        "%s: tensor \"%.*s\" at byte %zu: 4-bit elements are read from raw_data only",
-                        o->what, WA_STR_ARG(t->name), t->offset);
+    bool packed = wa__dtype_is_packed(t->type.dtype); /* a number of the list is then a byte of elements */
+    uint64_t want = packed ? wa__bytes(&t->type) : (uint64_t)wa__count(&t->type);
+    unsigned size = packed ? 1 : wa__dtype_size(t->type.dtype);
     WA_TRY(wa__pb_list(t->body, field, wire, NULL, NULL, &count, err));
-    if (count != (uint64_t)wa__count(&t->type))
+    if (count != want)
         return wa__fail(err, WA_CORRUPT,
-                        "%s: tensor \"%.*s\" at byte %zu has %llu elements, its shape says %lld", o->what,
-                        WA_STR_ARG(t->name), t->offset, (unsigned long long)count,
-                        (long long)wa__count(&t->type));
-    typed_to to = {wa__alloc((size_t)count, wa__dtype_size(t->type.dtype)), wa__dtype_size(t->type.dtype)};
+                        "%s: tensor \"%.*s\" at byte %zu has %llu %s, its shape says %llu", o->what,
+                        WA_STR_ARG(t->name), t->offset, (unsigned long long)count, packed ? "bytes" : "elements",
+                        (unsigned long long)want);
+    typed_to to = {wa__alloc((size_t)count, size), size};
     if (!to.data) return wa__no_memory(err, "a tensor");
     wa_status s = wa__pb_list(t->body, field, wire, put_typed, &to, NULL, err);
     if (s == WA_OK) *value = wa__graph_const(o->g, name, &t->type, to.data, -1);

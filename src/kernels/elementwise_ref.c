@@ -323,7 +323,7 @@ const wa_kernel_entry wa__ref_elementwise[] = {
     E(Sin), E(Cos), E(Tan), E(Tanh), E(Sigmoid), E(Relu), E(LeakyRelu), E(Elu), E(Softplus), E(Softsign), E(HardSigmoid), E(HardSwish),
     E(Gelu), E(Clip), E(Floor), E(Ceil), E(Round), E(IsNaN), E(IsInf), E(Elementwise), E(Acos), E(Acosh), E(Asin), E(Asinh), E(Atan),
     E(Atanh), E(Cosh), E(Sinh), E(Celu), E(Selu), E(Mish), E(Shrink), E(ThresholdedRelu), E(BitwiseNot), E(BitwiseAnd), E(BitwiseOr),
-    E(BitwiseXor), E(BitShift), E(BitCast),
+    E(BitwiseXor), E(BitShift),
 #undef E
     {WA_OP_NONE, NULL},
 };

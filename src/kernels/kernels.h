@@ -68,7 +68,10 @@ typedef enum wa_wgsl_kernel {
     WA_WGSL_CUMULATE = 11,   /* running sums: wgsl_reduce.c */
     WA_WGSL_RECURRENCE = 40, /* wgsl_recurrence.c */
     WA_WGSL_LINEAR_SCAN = 41,
-    WA_WGSL_PHILOX = 42      /* wgsl_philox.c */
+    WA_WGSL_PHILOX = 42,      /* wgsl_philox.c */
+    WA_WGSL_ROUND_TO = 50,   /* casts to small floats and packed integers: wgsl_quant.c */
+    WA_WGSL_QUANTIZE = 51,   /* QuantizeLinear, DequantizeLinear */
+    WA_WGSL_UNPACK = 52      /* DequantizeBlocks */
 } wa_wgsl_kernel;
 enum { WA_WGSL_LAYERNORM = 0, WA_WGSL_SKIP_LAYERNORM, WA_WGSL_EMBED_LAYERNORM, WA_WGSL_L2, WA_WGSL_SOFTMAX, WA_WGSL_LOGSOFTMAX };
 /* Elementwise code in the plan's code table: steps, immediates, then WA_EW_WORDS + 1 words a step

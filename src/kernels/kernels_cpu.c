@@ -4,7 +4,7 @@
 static wa_kernel_fn find(wa_op op)
 {
     static const wa_kernel_entry *const tables[] = {wa__ref_shape, wa__ref_index, wa__ref_elementwise, wa__ref_reduce, wa__ref_matmul, wa__ref_fused, wa__ref_conv,
-                                                   wa__ref_recurrence, wa__ref_signal};
+                                                   wa__ref_recurrence, wa__ref_signal, wa__ref_quant};
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
         for (const wa_kernel_entry *e = tables[t]; e->op != WA_OP_NONE; e++)
             if (e->op == op) return e->fn;
@@ -19,7 +19,7 @@ static wa_status reference(const wa_kernel_args *a, wa_error *err)
     WA_TRY(wa__kernel_check(a, err));
     bool work = false;
     for (uint32_t i = 0; i < a->out_count; i++) work = work || wa__bytes(&a->out[i].type) > 0;
-    return work ? fn(a, err) : WA_OK;
+    return work ? wa__kernel_unpacked(fn, a, err) : WA_OK;
 }
 
 wa_kernel_fn wa__kernel_ref(wa_op op) { return find(op) ? reference : NULL; }

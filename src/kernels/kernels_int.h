@@ -14,8 +14,11 @@ typedef struct wa_kernel_entry {
 } wa_kernel_entry;
 /* Each ends with op NONE. */
 extern const wa_kernel_entry wa__ref_shape[], wa__ref_index[], wa__ref_elementwise[], wa__ref_reduce[], wa__ref_matmul[], wa__ref_fused[], wa__ref_conv[];
-extern const wa_kernel_entry wa__ref_recurrence[], wa__ref_signal[];
+extern const wa_kernel_entry wa__ref_recurrence[], wa__ref_signal[], wa__ref_quant[];
 
+/* Runs a reference; packed elements (4 and 2 bits) are given to it a byte each, but to the operators
+ * that know them (kernels_packed.c). */
+wa_status wa__kernel_unpacked(wa_kernel_fn fn, const wa_kernel_args *a, wa_error *err);
 /* "Gather: text" */
 wa_status wa__kernel_fail(const wa_kernel_args *a, wa_error *err, wa_status s, const char *format, ...) WA_PRINTF(4, 5);
 /* Input and output counts as the operator table has them, types with a legal rank and size, and

@@ -43,22 +43,6 @@ static wa_status shape(const wa_kernel_args *a, wa_error *err)
     return WA_OK;
 }
 
-static wa_status cast(const wa_kernel_args *a, wa_error *err)
-{
-    const wa_view *in = &a->in[0], *out = &a->out[0];
-    size_t unit;
-    int64_t n = wa__count(&in->type), to = wa__kernel_int(a, "to", out->type.dtype);
-    WA_TRY(unit_of(a, &in->type, &unit, err));
-    WA_TRY(unit_of(a, &out->type, &unit, err));
-    if (n != wa__count(&out->type) || to != (int64_t)out->type.dtype) return wa__kernel_fail(a, err, WA_INVALID_ARGUMENT, "the output is not the input's shape in type %lld", (long long)to);
-    bool from_float = wa__dtype_is_float(in->type.dtype), to_float = wa__dtype_is_float(out->type.dtype);
-    for (int64_t i = 0; i < n; i++) {
-        if (from_float || to_float) wa__set_f64(out, i, wa__get_f64(in, i));
-        else wa__set_i64(out, i, wa__get_i64(in, i));
-    }
-    return WA_OK;
-}
-
 static wa_status concat(const wa_kernel_args *a, wa_error *err)
 {
     const wa_tensor_type *o = &a->out[0].type;
@@ -174,10 +158,8 @@ static wa_status constant_of_shape(const wa_kernel_args *a, wa_error *err)
 {
     const wa_view *o = &a->out[0];
     wa_tensor_type t = {o->type.dtype, 0, {0}};
-    size_t unit;
     int64_t n = wa__count(&o->type), value = wa__kernel_int(a, "value_i", 0);
     double real = (double)wa__kernel_float(a, "value_f", 0.0f);
-    WA_TRY(unit_of(a, &o->type, &unit, err));
     WA_TRY(wa__kernel_ints(a, 0, NULL, t.dims, WA_RANK_MAX, &t.rank, NULL, err));
     if (wa__kernel_int(a, "dtype", o->type.dtype) != (int64_t)o->type.dtype) return wa__kernel_fail(a, err, WA_INVALID_ARGUMENT, "the output has not its dtype");
     WA_TRY(wa__kernel_want(a, 0, &t, err));
@@ -215,6 +197,6 @@ static wa_status range(const wa_kernel_args *a, wa_error *err)
 
 const wa_kernel_entry wa__ref_shape[] = {
     {WA_OP_Identity, copy}, {WA_OP_Reshape, copy}, {WA_OP_Flatten, copy}, {WA_OP_Squeeze, copy}, {WA_OP_Unsqueeze, copy}, {WA_OP_Dropout, copy},
-    {WA_OP_Shape, shape}, {WA_OP_Size, shape}, {WA_OP_Cast, cast}, {WA_OP_Concat, concat}, {WA_OP_Split, split}, {WA_OP_Transpose, transpose},
+    {WA_OP_Shape, shape}, {WA_OP_Size, shape}, {WA_OP_Concat, concat}, {WA_OP_Split, split}, {WA_OP_Transpose, transpose},
     {WA_OP_Expand, expand}, {WA_OP_Tile, tile}, {WA_OP_ConstantOfShape, constant_of_shape}, {WA_OP_Range, range}, {WA_OP_NONE, NULL},
 };

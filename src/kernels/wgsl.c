@@ -11,6 +11,7 @@ static const wa_wgsl_row *const rows[] = {
     [WA_WGSL_TRANSFORM] = &wa__wgsl_transform_row,
     [WA_WGSL_RECURRENCE] = &wa__wgsl_recurrence, [WA_WGSL_LINEAR_SCAN] = &wa__wgsl_linear_scan, [WA_WGSL_PHILOX] = &wa__wgsl_philox,
     [WA_WGSL_CUMULATE] = &wa__wgsl_cumulate,
+    [WA_WGSL_ROUND_TO] = &wa__wgsl_round_to, [WA_WGSL_QUANTIZE] = &wa__wgsl_quantize, [WA_WGSL_UNPACK] = &wa__wgsl_unpack,
 };
 
 void wa__wgsl_put(wa_wgsl_emit *e, const char *format, ...)

@@ -20,6 +20,7 @@ extern const wa_wgsl_row wa__wgsl_cumulate;
 extern const wa_wgsl_row wa__wgsl_matmul, wa__wgsl_matmul_any, wa__wgsl_attention, wa__wgsl_rows, wa__wgsl_pool, wa__wgsl_reduce,
     wa__wgsl_elementwise, wa__wgsl_gather, wa__wgsl_copy, wa__wgsl_transform_row,
     wa__wgsl_recurrence, wa__wgsl_linear_scan, wa__wgsl_philox;
+extern const wa_wgsl_row wa__wgsl_round_to, wa__wgsl_quantize, wa__wgsl_unpack;
 
 /* Declares storage binding `index`: element is f32, vec4f, u32... */
 void wa__wgsl_storage(wa_wgsl_emit *e, uint32_t index, const char *name, const char *element, bool write);
@@ -27,6 +28,8 @@ void wa__wgsl_storage(wa_wgsl_emit *e, uint32_t index, const char *name, const c
 void wa__wgsl_params(wa_wgsl_emit *e, uint32_t index, uint32_t n);
 /* fn activate(x: f32) -> f32 for FusedMatMul's act; 0 emits nothing. `type` is f32 or vec4f. */
 void wa__wgsl_activation(wa_wgsl_emit *e, uint32_t act, const char *type);
+/* fn of_code(code: u32) -> u32: the f32 bits of a small float's code. */
+void wa__wgsl_small_float(wa_wgsl_emit *e, const wa_small_float *s);
 /* fn erf_(x: type) -> type: within 2e-7 of erf. */
 void wa__wgsl_erf(wa_wgsl_emit *e, const char *type);
 

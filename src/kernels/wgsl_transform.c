@@ -2,7 +2,8 @@
  * twin is wa__plan_transform. spec: 0 wa_transform, 1 source dtype. bindings: staging, destination.
  * params: {rows, cols, dst leading dim, dst word of element [0,0]} {source byte offset, first element,
  * element count, 0}: element i is row i/cols, column i%cols of the source; a piece of a large weight
- * is elements [first, first+count), whose bytes start at the source byte offset. */
+ * is elements [first, first+count), whose bytes start at the source byte offset. WIDEN of packed types:
+ * an element is a byte of them, `cols` counts what is packed. */
 #include "kernels/wgsl_int.h"
 
 #define put wa__wgsl_put
@@ -19,6 +20,7 @@ static wa_status check(const uint32_t *s, const uint32_t *code, uint32_t code_co
     case WA_TRANSFORM_F16_TO_F32: ok = s[1] == WA_F16; break;
     case WA_TRANSFORM_F64_TO_F32: ok = s[1] == WA_F64; break;
     case WA_TRANSFORM_I64_TO_I32: ok = s[1] == WA_I64 || s[1] == WA_U64; break;
+    case WA_TRANSFORM_WIDEN: ok = wa__dtype_info(s[1])->bits > 0 && wa__dtype_info(s[1])->bits <= 16 && s[1] != WA_F16 && s[1] != WA_BF16 && s[1] != WA_BOOL; break;
     case WA_TRANSFORM_BOOL_TO_U32: ok = s[1] == WA_BOOL || s[1] == WA_U8 || s[1] == WA_I8; break;
     default: break;
     }
@@ -43,6 +45,32 @@ static void reader(uint32_t dtype, bool boolean, wa_wgsl_emit *e)
     else put(e, "  return w;\n}\n"); /* F32; I64's low word */
 }
 
+/* fn widened(code): the word of an element of `bits` bits, on a GPU. */
+static void widened(uint32_t dtype, uint32_t bits, wa_wgsl_emit *e)
+{
+    const wa_small_float *s = wa__small_float((wa_dtype)dtype);
+    if (s) {
+        wa__wgsl_small_float(e, s);
+        put(e, "fn widened(code: u32) -> u32 { return of_code(code); }\n");
+    } else if (dtype == WA_I8 || dtype == WA_I16 || dtype == WA_I4 || dtype == WA_I2) {
+        put(e, "fn widened(code: u32) -> u32 { return bitcast<u32>(bitcast<i32>(code << %uu) >> %uu); }\n", 32 - bits, 32 - bits);
+    } else {
+        put(e, "fn widened(code: u32) -> u32 { return code; }\n");
+    }
+}
+
+static void widen(uint32_t dtype, wa_wgsl_emit *e)
+{
+    uint32_t bits = wa__dtype_info(dtype)->bits, unit = bits < 8 ? 1 : bits / 8, per = bits < 8 ? 8 / bits : 1;
+    widened(dtype, bits, e);
+    put(e, "@compute @workgroup_size(64)\nfn main(@builtin(global_invocation_id) g: vec3u, @builtin(num_workgroups) nw: vec3u) {\n"
+           "  let k = g.y * (nw.x * 64u) + g.x;\n  if (k >= p.a[1].z) { return; }\n"
+           "  let at = p.a[1].x + k * %uu; let w = x[at / 4u] >> ((at & 3u) * 8u);\n  let i = (p.a[1].y + k) * %uu;\n", unit, per);
+    for (uint32_t j = 0; j < per; j++)
+        put(e, "  if (i + %uu < p.a[0].y) { o[p.a[0].w + i + %uu] = widened((w >> %uu) & %uu); }\n", j, j, j * bits, (1u << bits) - 1);
+    put(e, "}\n");
+}
+
 static void generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit *e)
 {
     (void)code;
@@ -50,6 +78,10 @@ static void generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit *e)
     wa__wgsl_storage(e, 0, "x", "u32", false);
     wa__wgsl_storage(e, 1, "o", "u32", true);
     wa__wgsl_params(e, 2, 2);
+    if (s[0] == WA_TRANSFORM_WIDEN) {
+        widen(s[1], e);
+        return;
+    }
     reader(s[1], s[0] == WA_TRANSFORM_BOOL_TO_U32, e);
     put(e, "@compute @workgroup_size(64)\nfn main(@builtin(global_invocation_id) g: vec3u, @builtin(num_workgroups) nw: vec3u) {\n"
            "  let k = g.y * (nw.x * 64u) + g.x;\n  if (k >= p.a[1].z) { return; }\n  let i = p.a[1].y + k;\n");

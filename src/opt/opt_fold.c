@@ -7,6 +7,7 @@
 #include "opt/decompose.h"
 
 #define WEIGHT_BYTES 4096 /* a vector below this costs nothing to copy */
+#define QUANT_COUNT  ((int64_t)1 << 20) /* quantised weights above this stay as they are */
 #define INPUTS_MAX   64
 #define PRODUCT_MAX  ((int64_t)1 << 26) /* multiplications of one folded product: the reference is slow */
 
@@ -23,6 +24,10 @@ static bool all_const(const wa_rw *r, const wa_node *n)
 /* Whether computing n here would only copy a weight. */
 static bool copies_weight(const wa_rw *r, const wa_node *n)
 {
+    if ((n->op == WA_OP_DequantizeLinear || n->op == WA_OP_Cast) && wa__count(wa__rw_t(r, n->inputs[0])) > QUANT_COUNT) {
+        const wa_dtype d = wa__rw_t(r, n->inputs[0])->dtype;
+        return wa__dtype_info(d)->bits <= 8 && d != WA_BOOL; /* four to sixteen times larger */
+    }
     switch (n->op) {
     case WA_OP_Cast: case WA_OP_Transpose: case WA_OP_Gather: case WA_OP_Slice: case WA_OP_Split: case WA_OP_Concat: case WA_OP_Expand: break;
     default: return false;

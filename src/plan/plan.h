@@ -221,10 +221,12 @@ wa_status wa__plan_transform(const wa_plan *p, uint32_t weight, const uint8_t *s
  * x up to 65535 workgroups, then y. */
 typedef struct wa_plan_upload {
     wa_wgsl_spec spec;
-    uint32_t unit; /* bytes of a source element */
+    uint32_t unit; /* bytes of a source element; packed elements: 1, an invocation a byte */
     uint32_t rows, cols, ld, word;
     uint64_t bind_offset, bind_size;
 } wa_plan_upload;
+/* Whether WIDEN takes this type: 8 and 16 bits and packed ones, to the 32-bit type that a GPU has for it. */
+bool wa__plan_widens(wa_dtype d);
 void wa__plan_upload_of(const wa_plan *p, uint32_t weight, wa_plan_upload *out);
 const char *wa__plan_text(const wa_plan *p, wa_text t);
 uint32_t wa__plan_find_entry(const wa_plan *p, const char *name); /* WA_NONE when absent */

@@ -7,10 +7,9 @@
 wa_dtype wa__plan_device_dtype(wa_dtype d)
 {
     switch (d) {
-    case WA_F32: case WA_F16: case WA_BF16: case WA_F64: return WA_F32;
-    case WA_I8: case WA_I16: case WA_I32: case WA_I64: return WA_I32;
-    case WA_U8: case WA_U16: case WA_U32: case WA_U64: case WA_BOOL: return WA_U32;
-    default: return WA_DTYPE_NONE;
+    case WA_I2: case WA_I4: case WA_I8: case WA_I16: case WA_I32: case WA_I64: return WA_I32;
+    case WA_U2: case WA_U4: case WA_U8: case WA_U16: case WA_U32: case WA_U64: case WA_BOOL: return WA_U32;
+    default: return wa__dtype_is_float(d) ? WA_F32 : WA_DTYPE_NONE;
     }
 }
 
@@ -27,6 +26,8 @@ static const wa_gpu_row *row_of(wa_op op)
         if (r->op == op) return r;
     for (const wa_gpu_row *r = wa__gpu_seq_rows; r->op; r++)
         if (r->op == op) return r;
+    for (const wa_gpu_row *r = wa__gpu_quant_rows; r->op; r++)
+        if (r->op == op) return r;
     return op == WA_OP_Elementwise || wa__op_info(op)->elementwise || op == WA_OP_Identity || op == WA_OP_BitCast ? &elementwise : NULL;
 }
 
@@ -41,9 +42,6 @@ static const char *tensor_refuses(const wa_plan_builder *b, uint32_t value, bool
     if (t->dtype == WA_F64) return "64-bit floats are not in WebGPU";
     if (wa__plan_device_dtype(t->dtype) == WA_DTYPE_NONE || t->rank > WA_RANK_MAX || !wa__type_count(t, &n)) return "a tensor's type has no WebGPU form";
     if (n == 0) return shape_like ? NULL : "a tensor is empty";
-    wa_plan_pieces e;
-    if (wa__dtype_size(t->dtype) < 4 && t->dtype != WA_BOOL && !wa__dtype_is_float(t->dtype) && wa__plan_pieces(b->g, b->root[value], &e))
-        return "constants of 8- and 16-bit integers have no upload transform";
     if ((uint64_t)n * 4 + WA_PLAN_ALIGN_GPU > b->t.limit_binding || n > INT32_MAX) return "a tensor passes the adapter's binding limit";
     return NULL;
 }
@@ -92,7 +90,8 @@ static wa_transform plain_transform(wa_dtype d)
     case WA_F64: return WA_TRANSFORM_F64_TO_F32;
     case WA_I64: case WA_U64: return WA_TRANSFORM_I64_TO_I32;
     case WA_BOOL: return WA_TRANSFORM_BOOL_TO_U32;
-    default: return WA_TRANSFORM_NONE;
+    case WA_F32: case WA_I32: case WA_U32: return WA_TRANSFORM_NONE;
+    default: return WA_TRANSFORM_WIDEN;
     }
 }
 
@@ -128,6 +127,32 @@ static wa_status upload(wa_plan_builder *b, const packed *k, const wa_plan_piece
     return WA_OK;
 }
 
+#define RAW UINT32_MAX /* as leading dimension: the constant's bytes as they are */
+
+static wa_status raw_weight(wa_plan_builder *b, uint32_t root, packed *k)
+{
+    const wa_value *v = &b->g->values[root];
+    uint32_t source;
+    uint64_t offset;
+    wa_text name;
+    if (v->kind != WA_VALUE_CONST) return wa__fail(b->err, WA_INTERNAL, "value %u is not a constant", root);
+    k->bytes = wa__align_up(wa__bytes(&v->type), 4);
+    WA_TRY(weight_take(b, k->bytes, &k->buffer, &k->offset));
+    WA_TRY(wa__plan_source_of(b, v, &source, &offset));
+    WA_TRY(wa__plan_text_add(b, v->name, &name));
+    wa_plan_weight *w = wa__plan_push(b, WA_SEC_WEIGHTS);
+    if (!w) return wa__no_memory(b->err, "the plan");
+    w->source = source;
+    w->offset = offset;
+    w->length = wa__bytes(&v->type);
+    w->dtype = v->type.dtype;
+    w->name = name;
+    w->buffer = k->buffer;
+    w->dst_offset = k->offset;
+    w->dst_length = k->bytes;
+    return WA_OK;
+}
+
 /* ld 0: dense, as the expression lies. */
 static wa_status weight(wa_plan_builder *b, uint32_t root, bool transposed, uint32_t ld, const packed **out)
 {
@@ -139,6 +164,15 @@ static wa_status weight(wa_plan_builder *b, uint32_t root, bool transposed, uint
         }
     }
     wa_plan_pieces e;
+    if (ld == RAW) {
+        packed raw = {.root = root, .ld = RAW};
+        WA_TRY(raw_weight(b, root, &raw));
+        packed *kept = wa__plan_vec_push(&b->packed, sizeof *kept);
+        if (!kept) return wa__no_memory(b->err, "the plan");
+        *kept = raw;
+        *out = kept;
+        return WA_OK;
+    }
     if (!wa__plan_pieces(b->g, root, &e)) return wa__fail(b->err, WA_INTERNAL, "value %u is not a constant", root);
     uint64_t rows = transposed ? e.cols : e.rows, cols = transposed ? e.rows : e.cols;
     packed k = {.root = root, .transposed = transposed, .ld = ld ? ld : (uint32_t)cols};
@@ -195,6 +229,13 @@ wa_status wa__gpu_read(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value)
     if (block == WA_NONE) return bind_weight(b, d, root, false, 0);
     return bind_block(b, d, block, wa__plan_gpu_bytes(wa__gpu_type(b, value)), false);
 }
+
+bool wa__gpu_is_raw(const wa_plan_builder *b, uint32_t value)
+{
+    return b->places[b->root[value]].block[WA_MEM_GPU] == WA_NONE && b->g->values[b->root[value]].kind == WA_VALUE_CONST;
+}
+
+wa_status wa__gpu_read_raw(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value) { return bind_weight(b, d, b->root[value], false, RAW); }
 
 wa_status wa__gpu_read_matrix(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value, bool transposed, uint32_t ld)
 {

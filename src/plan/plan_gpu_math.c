@@ -114,8 +114,11 @@ static const char *product_refuses(wa_plan_builder *b, const wa_node *n)
 {
     product p;
     uint32_t w[20] = {0};
+    wa_dtype type = wa__gpu_type(b, n->outputs[0])->dtype, device = wa__plan_device_dtype(type);
     for (uint32_t i = 0; i < n->input_count; i++)
-        if (n->inputs[i] != WA_NONE && wa__plan_device_dtype(wa__gpu_type(b, n->inputs[i])->dtype) != WA_F32) return "products of integers have no WebGPU kernel";
+        if (n->inputs[i] != WA_NONE && wa__plan_device_dtype(wa__gpu_type(b, n->inputs[i])->dtype) != device) return "a product of several types has no WebGPU kernel";
+    if (device != WA_F32 && (wa__dtype_size(type) < 4 || n->op == WA_OP_FusedMatMul || wa__node_float(n, "alpha", 1) != 1 || wa__node_float(n, "beta", 1) != 1))
+        return "this form of integer product has no WebGPU kernel";
     if (packed_product(b, n, &p)) {
         uint64_t rows = (p.m + 7) / 4;
         return rows > WA_PLAN_GRID_MAX || p.n / 32 > WA_PLAN_GRID_MAX ? "the product's grid passes WebGPU's limit" : NULL;
@@ -132,6 +135,8 @@ static wa_status product_lower(wa_plan_builder *b, uint32_t node)
     if (!any_product(b, n, d.params)) return wa__fail(b->err, WA_INTERNAL, "a product changed its mind");
     d.params_count = 20;
     d.spec.spec[0] = n->op == WA_OP_Gemm && n->input_count > 2 && n->inputs[2] != WA_NONE;
+    wa_dtype device = wa__plan_device_dtype(wa__gpu_type(b, n->outputs[0])->dtype);
+    d.spec.spec[1] = device == WA_F32 ? 0 : device;
     WA_TRY(wa__gpu_read(b, &d, n->inputs[0]));
     WA_TRY(wa__gpu_read(b, &d, n->inputs[1]));
     if (d.spec.spec[0]) WA_TRY(wa__gpu_read(b, &d, n->inputs[2]));

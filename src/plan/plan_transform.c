@@ -42,6 +42,23 @@ static wa_status narrow(const wa_plan *p, const wa_plan_weight *w, const uint8_t
     return WA_OK;
 }
 
+bool wa__plan_widens(wa_dtype d)
+{
+    unsigned bits = wa__dtype_info(d)->bits;
+    return bits > 0 && bits <= 16 && d != WA_F16 && d != WA_BF16 && d != WA_BOOL;
+}
+
+static void widen(const wa_plan_weight *w, const uint8_t *src, uint8_t *dst)
+{
+    union { const uint8_t *in; void *data; } u = {.in = src};
+    int64_t n = (int64_t)(w->dst_length / 4);
+    wa_view from = {{(wa_dtype)w->dtype, 1, {n}}, u.data}, to = {{wa__plan_device_dtype((wa_dtype)w->dtype), 1, {n}}, dst};
+    for (int64_t i = 0; i < n; i++) {
+        if (to.type.dtype == WA_F32) wa__set_f64(&to, i, wa__get_f64(&from, i));
+        else wa__set_i64(&to, i, wa__get_i64(&from, i));
+    }
+}
+
 wa_status wa__plan_transform(const wa_plan *p, uint32_t weight, const uint8_t *src, uint8_t *dst, wa_error *err)
 {
     const wa_plan_weight *w = &p->weights[weight];
@@ -58,6 +75,7 @@ wa_status wa__plan_transform(const wa_plan *p, uint32_t weight, const uint8_t *s
             put(dst, i, &v);
         }
         return WA_OK;
+    case WA_TRANSFORM_WIDEN: widen(w, src, dst); return WA_OK;
     case WA_TRANSFORM_BF16_TO_F32:
     case WA_TRANSFORM_F16_TO_F32:
     case WA_TRANSFORM_F64_TO_F32:
@@ -78,7 +96,7 @@ void wa__plan_upload_of(const wa_plan *p, uint32_t weight, wa_plan_upload *out)
     out->spec.kernel = WA_WGSL_TRANSFORM;
     out->spec.spec[0] = w->transform;
     out->spec.spec[1] = w->dtype;
-    out->unit = wa__dtype_size((wa_dtype)w->dtype);
+    out->unit = wa__dtype_is_packed((wa_dtype)w->dtype) ? 1 : wa__dtype_size((wa_dtype)w->dtype);
     out->rows = matrix2d ? w->p[0] : 1;
     out->cols = matrix2d ? w->p[1] : (uint32_t)(w->dst_length / 4);
     out->ld = matrix2d ? w->p[3] : out->cols;

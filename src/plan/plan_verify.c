@@ -105,6 +105,8 @@ static bool transform_ok(const wa_plan_weight *w)
     case WA_TRANSFORM_F16_TO_F32: return w->dtype == WA_F16 && w->length % 2 == 0 && w->dst_length == w->length * 2;
     case WA_TRANSFORM_F64_TO_F32: return w->dtype == WA_F64 && w->length % 8 == 0 && w->dst_length == w->length / 2;
     case WA_TRANSFORM_I64_TO_I32: return (w->dtype == WA_I64 || w->dtype == WA_U64) && w->length % 8 == 0 && w->dst_length == w->length / 2;
+    case WA_TRANSFORM_WIDEN:
+        return wa__plan_widens((wa_dtype)w->dtype) && w->dst_length % 4 == 0 && (w->dst_length / 4 * wa__dtype_info(w->dtype)->bits + 7) / 8 == w->length;
     case WA_TRANSFORM_BOOL_TO_U32: return unit == 1 && w->dst_length == w->length * 4;
     default: return false;
     }
@@ -190,8 +192,9 @@ static wa_status check_transfer(const wa_plan *p, uint32_t i, uint32_t segment_t
     if (!wa__plan_in_buffer(p, t->from_buffer, from, t->from_offset, t->from_length) ||
         !wa__plan_in_buffer(p, t->to_buffer, to, t->to_offset, t->to_length))
         return FAIL("transfer %u is outside its buffers", i);
-    unsigned a = wa__dtype_size((wa_dtype)t->from_dtype), b = wa__dtype_size((wa_dtype)t->to_dtype);
-    if (!a || !b || t->from_length % a || t->to_length % b || t->from_length / a != t->to_length / b || t->from_offset % 16 || t->to_offset % 16)
+    unsigned a = wa__dtype_info(t->from_dtype)->bits, b = wa__dtype_info(t->to_dtype)->bits; /* one side has whole words */
+    uint64_t n = b > a ? t->to_length / (b / 8) : t->from_length / (a / 8 ? a / 8 : 1);
+    if (!a || !b || n > (uint64_t)1 << 40 || (n * a + 7) / 8 != t->from_length || (n * b + 7) / 8 != t->to_length || t->from_offset % 16 || t->to_offset % 16)
         return FAIL("transfer %u: lengths and types do not match", i);
     wa_dtype host = (wa_dtype)(from == WA_TARGET_CPU ? t->from_dtype : t->to_dtype), gpu = (wa_dtype)(from == WA_TARGET_CPU ? t->to_dtype : t->from_dtype);
     if (wa__plan_device_dtype(host) != gpu) return FAIL("transfer %u: the GPU has no such type", i);

@@ -1,6 +1,7 @@
 /* bridge: frames, the session's state machine under a page that breaks the protocol, conversions, and
  * a page played by hand: token, hello, job, cancel, loss. */
 #include "tests.h"
+#include <math.h>
 #include "base/os.h"
 #include "bridge/bridge_int.h"
 #include <stdlib.h>
@@ -46,7 +47,15 @@ static void conversions(void **state)
     uint16_t h;
     assert_ok(wa__bridge_convert(&f, WA_F32, &h, WA_F16, 1, "x", &err), err);
     assert_int_equal(h, 0x3e00);
-    assert_int_equal(wa__bridge_convert(&f, WA_F32, &h, WA_I4, 1, "x", &err), WA_UNSUPPORTED);
+    assert_int_equal(wa__bridge_convert(&f, WA_F32, &h, WA_DTYPE_NONE, 1, "x", &err), WA_UNSUPPORTED);
+    const int32_t small[3] = {-8, 7, 8};
+    uint8_t packed[2] = {0, 0}, code = 0;
+    const float infinite = INFINITY;
+    assert_ok(wa__bridge_convert(small, WA_I32, packed, WA_I4, 2, "x", &err), err);
+    assert_int_equal(packed[0], 0x78);
+    assert_int_equal(wa__bridge_convert(small, WA_I32, packed, WA_I4, 3, "x", &err), WA_UNSUPPORTED);
+    assert_ok(wa__bridge_convert(&infinite, WA_F32, &code, WA_F8E5M2, 1, "x", &err), err); /* casts on the device saturate, or mean it */
+    assert_int_equal(code, 0x7c);
 }
 
 /* --- a page played by hand, through sessions without a socket --------------------------------- */
