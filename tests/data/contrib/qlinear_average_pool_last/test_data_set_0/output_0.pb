@@ -1,0 +1,1 @@
+By0J2@GD5+(/4G†>[T4TD>RF›Fzuat"`dusF¦X¡[jjM`veœ
