@@ -47,7 +47,7 @@ def ms_dequantize_axis(rng):
 
 @case
 def matmul_integer_to_float(rng):
-    return "MatMulIntegerToFloat", {"a": u8(rng, 2, 3, 8), "b": i8(rng, 8, 5), "as": f32(0.02), "bs": f32([0.01, 0.02, 0.03, 0.04, 0.05]), "az": np.array(120, np.uint8),
+    return "MatMulIntegerToFloat", {"a": u8(rng, 2, 3, 8), "b": (i8(rng, 8, 5) // 4).astype(np.int8), "as": f32(0.02), "bs": f32([0.01, 0.02, 0.03, 0.04, 0.05]), "az": np.array(120, np.uint8),
                                     "bz": np.array([0, 1, -2, 3, 4], np.int8), "bias": rng.normal(0, 1, 5).astype(np.float32)}, {}, ["b", "bs", "bz", "bias"], 1
 
 
@@ -149,7 +149,7 @@ def matmul_4bits_float_zeros(rng):
 
 @case
 def matmul_4bits_groups(rng):
-    return nbits(rng, 4, 5, 64, 16, "packed", True)
+    return nbits(rng, 4, 5, 64, 16, None, True)
 
 
 @case

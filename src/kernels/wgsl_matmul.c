@@ -113,14 +113,15 @@ static void matmul_generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emi
 }
 const wa_wgsl_row wa__wgsl_matmul = {"matmul", matmul_check, matmul_generate};
 
-/* MATMUL_ANY: one invocation an element of o[batch,M,N] = alpha * act-free A.B + beta * C.
- * spec: 0 flags (1: C), 1 element type (0 f32, else I32 or U32: sums wrap). params: {M,N,K,batch} {A: batch, m, k strides, 0} {B: batch, k, n, 0}
+/* MATMUL_ANY: one invocation an element of o[batch,M,N] = act(alpha * A.B + beta * C) + residual.
+ * spec: 0 flags (1: C, 2: residual), 1 element type (0 f32, else I32 or U32: sums wrap), 2 act. params: {M,N,K,batch} {A: batch, m, k strides, 0} {B: batch, k, n, 0}
  * {C: batch, m, n, 0} {alpha, beta bits, 0, 0}. */
 static wa_status any_check(const uint32_t *s, const uint32_t *code, uint32_t code_count, wa_wgsl_info *info, wa_error *err)
 {
     (void)code;
-    if (code_count || s[0] > 1 || (s[1] && s[1] != WA_I32 && s[1] != WA_U32)) return wa__fail(err, WA_VERIFY, "matmul_any: flags %u, type %u", s[0], s[1]);
-    info->binding_count = 3 + s[0];
+    if (code_count || s[0] > 3 || s[2] > 6 || (s[1] && s[1] != WA_I32 && s[1] != WA_U32) || (s[1] && (s[0] > 1 || s[2])))
+        return wa__fail(err, WA_VERIFY, "matmul_any: flags %u, type %u, act %u", s[0], s[1], s[2]);
+    info->binding_count = 3 + (s[0] & 1) + (s[0] >> 1);
     info->write_mask = 1u << (info->binding_count - 1);
     return WA_OK;
 }
@@ -131,17 +132,21 @@ static void any_generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit *
     const char *t = !s[1] ? "f32" : s[1] == WA_I32 ? "i32" : "u32";
     wa__wgsl_storage(e, 0, "a", t, false);
     wa__wgsl_storage(e, 1, "b", t, false);
-    if (s[0]) wa__wgsl_storage(e, 2, "c", t, false);
-    wa__wgsl_storage(e, 2 + s[0], "o", t, true);
-    wa__wgsl_params(e, 3 + s[0], 5);
+    uint32_t b = 2;
+    if (s[0] & 1) wa__wgsl_storage(e, b++, "c", t, false);
+    if (s[0] & 2) wa__wgsl_storage(e, b++, "residual", t, false);
+    wa__wgsl_storage(e, b++, "o", t, true);
+    wa__wgsl_params(e, b, 5);
+    wa__wgsl_activation(e, s[2], "f32");
     put(e, "@compute @workgroup_size(64)\nfn main(@builtin(global_invocation_id) g: vec3u, @builtin(num_workgroups) nw: vec3u) {\n"
            "  let d = p.a[0]; let i = g.y * (nw.x * 64u) + g.x;\n  if (i >= d.x * d.y * d.w) { return; }\n"
            "  let n = i %% d.y; let m = i / d.y %% d.x; let z = i / (d.y * d.x);\n"
            "  var x = z * p.a[1].x + m * p.a[1].y; var y = z * p.a[2].x + n * p.a[2].z; var sum = %s(0);\n"
            "  for (var k = 0u; k < d.z; k++) { sum += a[x] * b[y]; x += p.a[1].z; y += p.a[2].y; }\n", t);
     if (!s[1]) put(e, "  sum *= bitcast<f32>(p.a[4].x);\n");
-    if (s[0] && s[1]) put(e, "  sum += c[z * p.a[3].x + m * p.a[3].y + n * p.a[3].z];\n");
-    else if (s[0]) put(e, "  sum += bitcast<f32>(p.a[4].y) * c[z * p.a[3].x + m * p.a[3].y + n * p.a[3].z];\n");
-    put(e, "  o[i] = sum;\n}\n");
+    if (s[0] & 1 && s[1]) put(e, "  sum += c[z * p.a[3].x + m * p.a[3].y + n * p.a[3].z];\n");
+    else if (s[0] & 1) put(e, "  sum += bitcast<f32>(p.a[4].y) * c[z * p.a[3].x + m * p.a[3].y + n * p.a[3].z];\n");
+    if (s[2]) put(e, "  sum = activate(sum);\n");
+    put(e, s[0] & 2 ? "  o[i] = sum + residual[i];\n}\n" : "  o[i] = sum;\n}\n");
 }
 const wa_wgsl_row wa__wgsl_matmul_any = {"matmul_any", any_check, any_generate};

@@ -93,7 +93,7 @@ static bool any_product(const wa_plan_builder *b, const wa_node *n, uint32_t *w)
     const wa_tensor_type *a = wa__gpu_type(b, n->inputs[0]), *x = wa__gpu_type(b, n->inputs[1]), *o = wa__gpu_type(b, n->outputs[0]);
     bool gemm = n->op == WA_OP_Gemm, fused = n->op == WA_OP_FusedMatMul;
     bool ta = gemm && wa__node_int(n, "transA", 0), tb = (gemm || fused) && wa__node_int(n, "transB", 0);
-    if (a->rank < 2 || x->rank < 2 || o->rank < 2 || (fused && (n->input_count > 2 || wa__node_int(n, "act", 0)))) return false;
+    if (a->rank < 2 || x->rank < 2 || o->rank < 2 ) return false;
     uint64_t m = (uint64_t)o->dims[o->rank - 2], c = (uint64_t)o->dims[o->rank - 1], k = (uint64_t)a->dims[a->rank - (ta ? 2 : 1)];
     uint64_t batch = (uint64_t)wa__count(o) / (m * c);
     w[0] = (uint32_t)m, w[1] = (uint32_t)c, w[2] = (uint32_t)k, w[3] = (uint32_t)batch;
@@ -101,8 +101,8 @@ static bool any_product(const wa_plan_builder *b, const wa_node *n, uint32_t *w)
     w[5] = ta ? 1 : (uint32_t)k, w[6] = ta ? (uint32_t)m : 1;
     w[9] = tb ? 1 : (uint32_t)c, w[10] = tb ? (uint32_t)k : 1;
     w[16] = wa__gpu_bits(gemm || fused ? wa__node_float(n, "alpha", 1) : 1);
-    w[17] = wa__gpu_bits(gemm ? wa__node_float(n, "beta", 1) : 0);
-    if (!gemm || n->input_count < 3 || n->inputs[2] == WA_NONE) return true;
+    w[17] = wa__gpu_bits(gemm ? wa__node_float(n, "beta", 1) : 1);
+    if (n->input_count < 3 || n->inputs[2] == WA_NONE) return true;
     const wa_tensor_type *bias = wa__gpu_type(b, n->inputs[2]);
     uint64_t cn = bias->rank ? (uint64_t)bias->dims[bias->rank - 1] : 1, cm = bias->rank > 1 ? (uint64_t)bias->dims[bias->rank - 2] : 1;
     w[13] = cm > 1 ? (uint32_t)cn : 0;
@@ -134,12 +134,15 @@ static wa_status product_lower(wa_plan_builder *b, uint32_t node)
     wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_MATMUL_ANY);
     if (!any_product(b, n, d.params)) return wa__fail(b->err, WA_INTERNAL, "a product changed its mind");
     d.params_count = 20;
-    d.spec.spec[0] = n->op == WA_OP_Gemm && n->input_count > 2 && n->inputs[2] != WA_NONE;
+    bool fused = n->op == WA_OP_FusedMatMul, addend = n->input_count > 2 && n->inputs[2] != WA_NONE, residual = fused && n->input_count > 3 && n->inputs[3] != WA_NONE;
+    d.spec.spec[0] = (addend ? 1u : 0u) | (residual ? 2u : 0u);
+    if (fused) d.spec.spec[2] = (uint32_t)wa__node_int(n, "act", 0);
     wa_dtype device = wa__plan_device_dtype(wa__gpu_type(b, n->outputs[0])->dtype);
     d.spec.spec[1] = device == WA_F32 ? 0 : device;
     WA_TRY(wa__gpu_read(b, &d, n->inputs[0]));
     WA_TRY(wa__gpu_read(b, &d, n->inputs[1]));
-    if (d.spec.spec[0]) WA_TRY(wa__gpu_read(b, &d, n->inputs[2]));
+    if (addend) WA_TRY(wa__gpu_read(b, &d, n->inputs[2]));
+    if (residual) WA_TRY(wa__gpu_read(b, &d, n->inputs[3]));
     WA_TRY(wa__gpu_write(b, &d, n->outputs[0]));
     uint64_t count = (uint64_t)d.params[0] * d.params[1] * d.params[3];
     d.flops = 2 * count * d.params[2];
