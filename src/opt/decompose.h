@@ -20,6 +20,7 @@ typedef struct wa_decompose_row {
 
 extern const wa_decompose_row wa__decompose_simple[], wa__decompose_einsum[], wa__decompose_rnn[], wa__decompose_attention[],
     wa__decompose_signal[];
+extern const wa_decompose_row wa__decompose_contrib[], wa__decompose_ms_attention[];
 extern const wa_decompose_row wa__decompose_norm[], wa__decompose_loss[];
 extern const wa_decompose_row wa__decompose_quant[], wa__decompose_quant_ms[];
 
