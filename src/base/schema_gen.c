@@ -260,6 +260,7 @@ static const wa_op_info op_table[WA_OP_COUNT] = {
     [402] = {"UniqueBounded", "wa", 1, 1, 5, false, true, false, false, 0, "UniqueBounded"},
     [403] = {"NonMaxSuppressionBounded", "wa", 2, 5, 2, false, true, false, false, 4, "NonMaxSuppressionBounded"},
     [410] = {"ConvAct", "wa", 2, 4, 1, false, false, false, false, 0, "ConvAct"},
+    [411] = {"AxisTaps", "wa", 3, 3, 1, false, true, false, false, 0, "AxisTaps"},
     [430] = {"Recurrence", "wa", 2, 5, 2, false, true, false, false, 0, "Recurrence"},
     [431] = {"LinearScan", "wa", 3, 6, 2, false, true, false, false, 0, "LinearScan"},
     [432] = {"Philox", "wa", 0, 0, 1, false, false, false, true, 0, "Philox"},

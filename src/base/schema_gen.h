@@ -264,6 +264,7 @@ typedef enum wa_op {
     WA_OP_UniqueBounded = 402,
     WA_OP_NonMaxSuppressionBounded = 403,
     WA_OP_ConvAct = 410,
+    WA_OP_AxisTaps = 411,
     WA_OP_Recurrence = 430,
     WA_OP_LinearScan = 431,
     WA_OP_Philox = 432,
@@ -283,6 +284,7 @@ typedef enum wa_op {
  * LinearScan: the steps of LinearAttention: q [b,t,hq*dk], k [b,t,h*dk], v [b,t,h*dv], state [b,h,dk,dv]?, decay [b,t,h*dk or h]?, beta [b,t,h or 1]?; q_heads, heads, scale, delta (0, 1), 32-bit floats; o [b,t,hq*dv], last state [b,h,dk,dv]
  * Philox: f32 random numbers by Philox 4x32-10, the same on every target: element i is word i%4 of block i/4 under the key seed. dims INTS; normal 0: low + (high-low)*u, 1: low + high*n (mean low, deviation high); seed INT
  * DequantizeBlocks: codes u8, scales [rows,blocks] float, zero points?, g_idx int [cols]?: [rows,cols] of the scales' type, (code - zero)*scale. A row of codes takes count(codes)/rows bytes, 8/bits codes a byte, low bits first (high_first=1: high ones). bits 2, 4, 8; column c is in block c/block, or g_idx[c]. Zero points: packed as codes, each row in whole bytes, or floats [rows,blocks], or none: attribute zero (default 0) for all. table 1 (FP4), 2 (NF4) of bitsandbytes: the code's level instead, no zero point. Large constants stay packed on every target
+ * AxisTaps: x, at i32 [O,T], weight f32 [O,T]; axis. result[.., o, ..] = sum over t of weight[o,t] * x[.., at[o,t], ..]: an interpolation along one axis, made from Resize
  * QkvAttention: qkv [b,s,3*h*d] (q then k then v in the last axis), bias as in Attention; num_heads, scale, guard
  * SkipLayerNorm: x, skip [..,D], gamma [D], beta [D]; epsilon; LayerNorm(x+skip)
  * EmbedLayerNorm: input_ids [b,s], token_type_ids [b,s]?, word [V,D], position [P,D], type [T,D]?, gamma, beta [D], position_ids?; epsilon. token i of a row has position i unless position_ids is given

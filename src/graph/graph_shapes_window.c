@@ -21,7 +21,33 @@ static wa_status conv(wa_infer *f)
     return check_bias(f, wa__infer_in(f, 2), &w);
 }
 
+static wa_status pool(wa_infer *f)
+{
+    wa_window w;
+    const wa_tensor_type *x = wa__infer_in(f, 0);
+    const char *why = wa__window_pool(x, f->n->attrs, f->n->attr_count, &w);
+    if (why) return wa__infer_bad(f, why);
+    if (f->n->output_count > (f->n->op == WA_OP_MaxPool ? 2u : 1u)) return wa__infer_bad(f, "it has too many outputs");
+    f->out[0] = wa__window_out(&w, x->dtype);
+    if (f->n->output_count > 1) f->out[1] = wa__window_out(&w, WA_I64);
+    return WA_OK;
+}
+
+static wa_status axis_taps(wa_infer *f)
+{
+    const wa_tensor_type *x = wa__infer_in(f, 0), *at = wa__infer_in(f, 1), *weight = wa__infer_in(f, 2);
+    uint32_t axis;
+    WA_TRY(wa__infer_axis(f, wa__node_int(f->n, "axis", 0), x->rank, &axis));
+    if (at->rank != 2 || weight->rank != 2 || at->dims[0] != weight->dims[0] || at->dims[1] != weight->dims[1] || at->dtype != WA_I32 || weight->dtype != WA_F32)
+        return wa__infer_bad(f, "its taps do not fit");
+    f->out[0] = *x;
+    f->out[0].dims[axis] = at->dims[0];
+    return WA_OK;
+}
+
 const wa_shape_entry wa__shapes_window[] = {
+    {WA_OP_AxisTaps, axis_taps},
     {WA_OP_Conv, conv}, {WA_OP_ConvAct, conv}, {WA_OP_ConvTranspose, conv},
+    {WA_OP_MaxPool, pool}, {WA_OP_AveragePool, pool}, {WA_OP_LpPool, pool},
     {WA_OP_NONE, NULL},
 };

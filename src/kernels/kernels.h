@@ -68,11 +68,27 @@ typedef enum wa_wgsl_kernel {
     WA_WGSL_CUMULATE = 11,   /* running sums: wgsl_reduce.c */
     WA_WGSL_RECURRENCE = 40, /* wgsl_recurrence.c */
     WA_WGSL_LINEAR_SCAN = 41,
+    WA_WGSL_CONV = 20,       /* constant weights, packed: wgsl_conv.c */
+    WA_WGSL_CONV_ANY = 21,   /* any weights, transposed too: wgsl_conv_any.c */
+    WA_WGSL_CONV_DEPTHWISE = 22,
+    WA_WGSL_WINDOW_POOL = 23, /* wgsl_window_pool.c */
+    WA_WGSL_AXIS_TAPS = 24,  /* wgsl_window_pool.c */
+    WA_WGSL_GRID_SAMPLE = 25, /* wgsl_sample.c */
+    WA_WGSL_DEFORM_CONV = 26, /* wgsl_sample.c */
+    WA_WGSL_ROI = 27,        /* wgsl_roi.c */
     WA_WGSL_PHILOX = 42,      /* wgsl_philox.c */
     WA_WGSL_ROUND_TO = 50,   /* casts to small floats and packed integers: wgsl_quant.c */
     WA_WGSL_QUANTIZE = 51,   /* QuantizeLinear, DequantizeLinear */
     WA_WGSL_UNPACK = 52      /* DequantizeBlocks */
 } wa_wgsl_kernel;
+enum { /* flags of the convolution kernels */
+    WA_WGSL_CONV_BIAS = 1, WA_WGSL_CONV_RESIDUAL = 2,
+    WA_WGSL_CONV_WHOLE = 4,      /* i32 operands, CONV_ANY only */
+    WA_WGSL_CONV_TRANSPOSED = 8, /* CONV_ANY only */
+    WA_WGSL_CONV_CHECKED = 16    /* CONV: windows may leave the input */
+};
+enum { WA_WGSL_WINDOW_MAX = 0, WA_WGSL_WINDOW_AVERAGE, WA_WGSL_WINDOW_LP };
+enum { WA_WGSL_WINDOW_INDICES = 1, WA_WGSL_WINDOW_PADS = 2 /* count as elements of a mean */, WA_WGSL_WINDOW_COLUMNS = 4 };
 enum { WA_WGSL_LAYERNORM = 0, WA_WGSL_SKIP_LAYERNORM, WA_WGSL_EMBED_LAYERNORM, WA_WGSL_L2, WA_WGSL_SOFTMAX, WA_WGSL_LOGSOFTMAX };
 /* Elementwise code in the plan's code table: steps, immediates, then WA_EW_WORDS + 1 words a step
  * (op, a, b, c as graph.h has them, dtype of the result on the device), then the immediates' f32 bits. */

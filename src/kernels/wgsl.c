@@ -11,6 +11,8 @@ static const wa_wgsl_row *const rows[] = {
     [WA_WGSL_TRANSFORM] = &wa__wgsl_transform_row,
     [WA_WGSL_RECURRENCE] = &wa__wgsl_recurrence, [WA_WGSL_LINEAR_SCAN] = &wa__wgsl_linear_scan, [WA_WGSL_PHILOX] = &wa__wgsl_philox,
     [WA_WGSL_CUMULATE] = &wa__wgsl_cumulate,
+    [WA_WGSL_CONV] = &wa__wgsl_conv, [WA_WGSL_CONV_ANY] = &wa__wgsl_conv_any, [WA_WGSL_CONV_DEPTHWISE] = &wa__wgsl_conv_depthwise,
+    [WA_WGSL_WINDOW_POOL] = &wa__wgsl_window_pool, [WA_WGSL_AXIS_TAPS] = &wa__wgsl_axis_taps,
     [WA_WGSL_ROUND_TO] = &wa__wgsl_round_to, [WA_WGSL_QUANTIZE] = &wa__wgsl_quantize, [WA_WGSL_UNPACK] = &wa__wgsl_unpack,
 };
 

@@ -22,6 +22,7 @@ extern const wa_decompose_row wa__decompose_simple[], wa__decompose_einsum[], wa
     wa__decompose_signal[];
 extern const wa_decompose_row wa__decompose_contrib[], wa__decompose_ms_attention[];
 extern const wa_decompose_row wa__decompose_norm[], wa__decompose_loss[];
+extern const wa_decompose_row wa__decompose_window[], wa__decompose_resize[];
 extern const wa_decompose_row wa__decompose_quant[], wa__decompose_quant_ms[];
 
 /* True when the node was replaced. */
@@ -41,6 +42,10 @@ uint32_t wa__dc_transpose(wa_rw *r, uint32_t x, const int64_t *perm, uint32_t ra
 uint32_t wa__dc_reduce(wa_rw *r, wa_op op, uint32_t x, const int64_t *axes, uint32_t count, bool keepdims);
 uint32_t wa__dc_slice(wa_rw *r, uint32_t x, int64_t axis, int64_t start, int64_t end);
 uint32_t wa__dc_concat(wa_rw *r, const uint32_t *parts, uint32_t count, int64_t axis);
+/* Input `input` as integers; false, and a failed session, when it is not constant (WA_DYNAMIC) or no such list. */
+bool wa__dc_ints(wa_rw *r, uint32_t node, uint32_t input, int64_t *out, uint32_t max, uint32_t *count);
+/* A constant of this type from doubles. */
+uint32_t wa__dc_const(wa_rw *r, const wa_tensor_type *t, const double *values);
 /* The node's output `output` is now `value`. */
 void wa__dc_result(wa_rw *r, uint32_t node, uint32_t output, uint32_t value);
 

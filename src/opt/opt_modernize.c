@@ -172,6 +172,10 @@ void wa__opt_modernize(wa_rw *r, uint32_t node)
     case WA_OP_Cast: case WA_OP_Selu:
         if (opset > 0 && opset < 6) old_words(r, node);
         break;
+    case WA_OP_Resize: /* 10 had two inputs and no modes */
+        if (opset == 10)
+            wa__rw_need(r, wa__node_set_str(r->g, node, "coordinate_transformation_mode", WA_STR("asymmetric")) && wa__node_set_str(r->g, node, "nearest_mode", WA_STR("floor")));
+        break;
     default: break;
     }
     if (opset > 0 && opset < MODERN_OPSET && r->g->nodes[node].op != WA_OP_NONE) r->g->nodes[node].opset = MODERN_OPSET;

@@ -31,7 +31,7 @@ uint64_t wa__plan_node_flops(const wa_graph *g, const wa_node *n)
     switch (n->op) {
     case WA_OP_MatMul: case WA_OP_Gemm: case WA_OP_FusedMatMul: case WA_OP_MatMulInteger: return product(g, n);
     case WA_OP_Attention: case WA_OP_QkvAttention: return attention(g, n);
-    case WA_OP_Conv: case WA_OP_ConvInteger: case WA_OP_DeformConv: return convolution(g, n, false);
+    case WA_OP_Conv: case WA_OP_ConvAct: case WA_OP_ConvInteger: case WA_OP_DeformConv: return convolution(g, n, false);
     case WA_OP_ConvTranspose: return convolution(g, n, true);
     case WA_OP_RNN: case WA_OP_GRU: case WA_OP_LSTM: { /* every step and row: input and recurrent weights */
         const wa_tensor_type *x = &g->values[n->inputs[0]].type;

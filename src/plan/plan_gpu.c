@@ -26,6 +26,8 @@ static const wa_gpu_row *row_of(wa_op op)
         if (r->op == op) return r;
     for (const wa_gpu_row *r = wa__gpu_seq_rows; r->op; r++)
         if (r->op == op) return r;
+    for (const wa_gpu_row *r = wa__gpu_window_rows; r->op; r++)
+        if (r->op == op) return r;
     for (const wa_gpu_row *r = wa__gpu_quant_rows; r->op; r++)
         if (r->op == op) return r;
     return op == WA_OP_Elementwise || wa__op_info(op)->elementwise || op == WA_OP_Identity || op == WA_OP_BitCast ? &elementwise : NULL;
@@ -62,7 +64,7 @@ wa_status wa__plan_gpu_node(wa_plan_builder *b, uint32_t node) { return row_of(b
 
 /* --- weights --------------------------------------------------------------------------------------- */
 typedef struct packed { /* a constant already on the GPU in this form */
-    uint32_t root, ld, buffer;
+    uint32_t root, rows, ld, buffer; /* rows of the constant taken as another matrix than it is, 0 */
     bool transposed;
     uint64_t offset, bytes;
 } packed;
@@ -153,12 +155,12 @@ static wa_status raw_weight(wa_plan_builder *b, uint32_t root, packed *k)
     return WA_OK;
 }
 
-/* ld 0: dense, as the expression lies. */
-static wa_status weight(wa_plan_builder *b, uint32_t root, bool transposed, uint32_t ld, const packed **out)
+/* ld 0: dense, as the expression lies. rows: 0, or a whole constant is taken as a matrix of so many. */
+static wa_status weight(wa_plan_builder *b, uint32_t root, bool transposed, uint32_t as_rows, uint32_t ld, const packed **out)
 {
     for (size_t i = 0; i < b->packed.count; i++) {
         const packed *k = (packed *)b->packed.ptr + i;
-        if (k->root == root && k->transposed == transposed && k->ld == ld) {
+        if (k->root == root && k->transposed == transposed && k->ld == ld && k->rows == as_rows) {
             *out = k;
             return WA_OK;
         }
@@ -174,8 +176,13 @@ static wa_status weight(wa_plan_builder *b, uint32_t root, bool transposed, uint
         return WA_OK;
     }
     if (!wa__plan_pieces(b->g, root, &e)) return wa__fail(b->err, WA_INTERNAL, "value %u is not a constant", root);
+    if (as_rows && (e.count != 1 || e.piece[0].transposed || (e.rows * e.cols) % as_rows)) return wa__fail(b->err, WA_INTERNAL, "value %u is no matrix of %u rows", root, as_rows);
+    if (as_rows) {
+        e.cols = e.piece[0].cols = e.rows * e.cols / as_rows;
+        e.rows = e.piece[0].rows = as_rows;
+    }
     uint64_t rows = transposed ? e.cols : e.rows, cols = transposed ? e.rows : e.cols;
-    packed k = {.root = root, .transposed = transposed, .ld = ld ? ld : (uint32_t)cols};
+    packed k = {.root = root, .transposed = transposed, .rows = as_rows, .ld = ld ? ld : (uint32_t)cols};
     k.bytes = rows * k.ld * 4;
     WA_TRY(weight_take(b, k.bytes, &k.buffer, &k.offset));
     for (uint32_t i = 0; i < e.count; i++) WA_TRY(upload(b, &k, &e.piece[i], e.count == 1 && !transposed && !e.piece[0].transposed && k.ld == cols));
@@ -208,10 +215,10 @@ static wa_status bind_block(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t blo
     return wa__plan_fix_add(b, WA_SEC_BINDS, (uint32_t)b->sec[WA_SEC_BINDS].count - 1, WA_MEM_GPU, block, 0, 0);
 }
 
-static wa_status bind_weight(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t root, bool transposed, uint32_t ld)
+static wa_status bind_weight(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t root, bool transposed, uint32_t rows, uint32_t ld)
 {
     const packed *k;
-    WA_TRY(weight(b, root, transposed, ld, &k));
+    WA_TRY(weight(b, root, transposed, rows, ld, &k));
     if (k->bytes > b->t.limit_binding) return wa__fail(b->err, WA_LIMIT, "a weight of %llu bytes passes the adapter's binding limit of %llu",
                                                         (unsigned long long)k->bytes, (unsigned long long)b->t.limit_binding);
     wa_plan_bind *n = wa__plan_push(b, WA_SEC_BINDS);
@@ -226,7 +233,7 @@ static wa_status bind_weight(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t ro
 wa_status wa__gpu_read(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value)
 {
     uint32_t root = b->root[value], block = b->places[root].block[WA_MEM_GPU];
-    if (block == WA_NONE) return bind_weight(b, d, root, false, 0);
+    if (block == WA_NONE) return bind_weight(b, d, root, false, 0, 0);
     return bind_block(b, d, block, wa__plan_gpu_bytes(wa__gpu_type(b, value)), false);
 }
 
@@ -235,11 +242,23 @@ bool wa__gpu_is_raw(const wa_plan_builder *b, uint32_t value)
     return b->places[b->root[value]].block[WA_MEM_GPU] == WA_NONE && b->g->values[b->root[value]].kind == WA_VALUE_CONST;
 }
 
-wa_status wa__gpu_read_raw(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value) { return bind_weight(b, d, b->root[value], false, RAW); }
+wa_status wa__gpu_read_raw(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value) { return bind_weight(b, d, b->root[value], false, 0, RAW); }
 
 wa_status wa__gpu_read_matrix(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value, bool transposed, uint32_t ld)
 {
-    return bind_weight(b, d, b->root[value], transposed, ld);
+    return bind_weight(b, d, b->root[value], transposed, 0, ld);
+}
+
+bool wa__gpu_packs(const wa_plan_builder *b, uint32_t value, uint32_t rows)
+{
+    wa_plan_pieces e;
+    return wa__plan_pieces(b->g, b->root[value], &e) && e.count == 1 && !e.piece[0].transposed && wa__plan_device_dtype(e.dtype) == WA_F32 && rows &&
+           e.rows * e.cols % rows == 0;
+}
+
+wa_status wa__gpu_read_packed(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value, uint32_t rows, uint32_t ld)
+{
+    return bind_weight(b, d, b->root[value], true, rows, ld);
 }
 
 wa_status wa__gpu_write(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value)

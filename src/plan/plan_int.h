@@ -166,6 +166,9 @@ wa_gpu_dispatch wa__gpu_begin(wa_plan_builder *b, uint32_t kernel);
 wa_status wa__gpu_read(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value);
 /* Binds a constant matrix as [rows, ld] f32, transposed first if asked. */
 wa_status wa__gpu_read_matrix(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value, bool transposed, uint32_t ld);
+/* A constant taken as a matrix of `rows` rows, whatever its rank, bound transposed: [cols, ld] f32. */
+bool wa__gpu_packs(const wa_plan_builder *b, uint32_t value, uint32_t rows);
+wa_status wa__gpu_read_packed(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value, uint32_t rows, uint32_t ld);
 /* Binds a constant's bytes as they lie in the model, packed; only where wa__gpu_is_raw says so. */
 wa_status wa__gpu_read_raw(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value);
 bool wa__gpu_is_raw(const wa_plan_builder *b, uint32_t value);
@@ -182,6 +185,7 @@ typedef struct wa_gpu_row {
 } wa_gpu_row;
 extern const wa_gpu_row wa__gpu_reduce_rows[];
 extern const wa_gpu_row wa__gpu_math_rows[], wa__gpu_move_rows[], wa__gpu_seq_rows[]; /* end with op NONE */
+extern const wa_gpu_row wa__gpu_window_rows[];
 extern const wa_gpu_row wa__gpu_quant_rows[];
 const char *wa__gpu_elementwise_refuses(wa_plan_builder *b, const wa_node *n);
 wa_status wa__gpu_elementwise(wa_plan_builder *b, uint32_t node);

@@ -458,6 +458,39 @@ static void moves(void)
     finish(m, OP(m, WA_OP_Expand, a, wa__graph_const_i64(m->g, wide, 3)), "Expand");
 }
 
+static void convolutions(void)
+{
+    static const struct { /* x [n,c,h,w], w [m,c/g,kh,kw] */
+        int64_t n, c, h, w, m, g, kh, kw, stride, dilation, pad, act, constant;
+    } cases[] = {
+        {1, 3, 9, 11, 5, 1, 3, 3, 1, 1, 1, 0, 1},   {2, 8, 10, 9, 32, 1, 1, 1, 1, 1, 0, 3, 1},  {1, 20, 13, 13, 40, 1, 3, 3, 2, 1, 1, 6, 1},
+        {1, 16, 12, 12, 64, 2, 3, 3, 1, 2, 2, 7, 1}, {1, 72, 9, 9, 128, 1, 1, 1, 2, 1, 0, 9, 1}, {2, 12, 9, 10, 12, 12, 3, 3, 1, 1, 1, 8, 1},
+        {1, 6, 17, 23, 12, 6, 5, 5, 2, 1, 2, 10, 1}, {1, 6, 8, 8, 9, 3, 3, 3, 1, 1, 1, 1, 1},    {1, 3, 8, 8, 4, 1, 3, 3, 1, 1, 1, 5, 0},
+        {1, 4, 56, 56, 256, 1, 3, 3, 1, 1, 1, 3, 1}, {1, 8, 6, 9, 24, 1, 1, 1, 1, 1, 1, 2, 1},
+    };
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        model one = start(), *m = &one;
+        wa_tensor_type wt = SHAPE(WA_F32, cases[i].m, cases[i].c / cases[i].g, cases[i].kh, cases[i].kw);
+        uint32_t x = input(m, SHAPE(WA_F32, cases[i].n, cases[i].c, cases[i].h, cases[i].w)), w = cases[i].constant ? weight(m, wt) : input(m, wt);
+        int64_t pad = cases[i].pad, oh = (cases[i].h + 2 * pad - (cases[i].kh - 1) * cases[i].dilation - 1) / cases[i].stride + 1;
+        int64_t ow = (cases[i].w + 2 * pad - (cases[i].kw - 1) * cases[i].dilation - 1) / cases[i].stride + 1;
+        uint32_t bias = i % 3 ? weight(m, SHAPE(WA_F32, cases[i].m)) : WA_NONE;
+        uint32_t skip = i % 4 == 2 ? input(m, SHAPE(WA_F32, cases[i].n, cases[i].m, oh, ow)) : WA_NONE;
+        uint32_t y = OP(m, WA_OP_ConvAct, x, w, bias, skip), node = node_of(m, y);
+        wa__node_set_ints(m->g, node, "strides", (int64_t[]){cases[i].stride, cases[i].stride}, 2);
+        wa__node_set_ints(m->g, node, "dilations", (int64_t[]){cases[i].dilation, cases[i].dilation}, 2);
+        wa__node_set_ints(m->g, node, "pads", (int64_t[]){pad, pad, pad, pad}, 4);
+        set_int(m, y, "group", cases[i].g);
+        set_int(m, y, "act", cases[i].act);
+        set_float(m, y, "act_a", cases[i].act == 7 ? -0.5f : 0.2f);
+        set_float(m, y, "act_b", 0.6f);
+        char name[64];
+        snprintf(name, sizeof name, "conv %u", i);
+        m->tolerance = 1e-4;
+        finish(m, y, name);
+    }
+}
+
 static void every_kernel(void **state)
 {
     (void)state;
@@ -473,6 +506,7 @@ static void every_kernel(void **state)
         other_products();
         attentions();
         norms();
+        convolutions();
         if (software) continue; /* the rest has one form for every adapter */
         pools();
         elementwise();
