@@ -1,34 +1,38 @@
 """Ours against the engines a user could pick instead, in one run on one machine.
 
-Model: paraphrase-MiniLM-L3-v2 (ONNX), the same token ids for everybody; ours pools on the target,
-the peers return the model's own pooled output. Peers: onnxruntime on the CPU (Python), and
-onnxruntime-web in the same Chromium: wasm, WebGPU, WebGPU with graph capture. Measured: median and
-p90 of a run, cold start to the first result (ours: process start; web: browser start; native:
-session creation). Ratios are peer / ours, above 1 where ours is faster.
+Cases: `minilm`, paraphrase-MiniLM-L3-v2 (ONNX) at --shapes, the same token ids for everybody; ours pools
+on the target, the peers return the model's own pooled output. `ppocr-det`, PP-OCRv4's text detection at
+--det-size, and `resnet50`, ResNet-50's shape with seeded weights (made here, 98 MiB): seeded images.
+`compile`: the time and the memory of `webaccel plan` on a 1 GB transformer (made here), no peers.
+Peers: onnxruntime on the CPU (Python), and onnxruntime-web: wasm, WebGPU, WebGPU with graph capture
+(minilm alone) in --browser's Chromium, and wasm and WebNN in the Chromium that has WebNN. Measured:
+median and p90 of a run, cold start to the first result (ours: process start; web: browser start;
+native: session creation). Ratios are peer / ours, above 1 where ours is faster.
 
-usage: bench.py --command build/webaccel --peers DIR --deps DIR [--shapes 1x8,1x128] [--runs 30]
-                [--browser chromium] [--flags "..."] [--only ours,ort-cpu,...] [--out FILE]
+usage: bench.py --command build/webaccel --peers DIR --deps DIR [--cases minilm,ppocr-det,resnet50,compile]
+                [--shapes 1x8,1x128] [--det-size 640x640] [--runs 30] [--browser chromium] [--flags "..."]
+                [--only ours-cpu,ort-cpu,...] [--out FILE]
 """
-import argparse, base64, http.server, json, os, platform, shlex, shutil, signal, statistics, struct, subprocess, sys, tempfile, threading, time
+import argparse, array, http.server, json, os, platform, random, resource, shlex, shutil, signal, statistics, struct, subprocess, sys, tempfile, threading, time
 
 ap = argparse.ArgumentParser()
 ap.add_argument("--command", required=True)
 ap.add_argument("--peers", required=True)
 ap.add_argument("--deps", required=True)
+ap.add_argument("--cases", default="minilm,ppocr-det,resnet50,compile")
+ap.add_argument("--det-size", default="640x640", help="height x width of the detection image, multiples of 32")
 ap.add_argument("--shapes", default="1x8,1x128,8x128")
 ap.add_argument("--runs", type=int, default=20)
 ap.add_argument("--slow-runs", type=int, default=3, help="for peers that take seconds a run")
 ap.add_argument("--browser", default="chromium")
 ap.add_argument("--chrome", default=os.environ.get("CHROME") or shutil.which("chromium") or shutil.which("google-chrome") or "")
 ap.add_argument("--flags", default=os.environ.get("GPU_FLAGS", "--headless --no-sandbox --no-first-run --enable-unsafe-webgpu --disable-dev-shm-usage"))
-ap.add_argument("--only", default="ours-cpu,ours-webgpu,ours-firefox,ort-cpu,ort-web-wasm,ort-web-webgpu,ort-web-capture")
+ap.add_argument("--only", default="ours-cpu,ours-webgpu,ours-firefox,ours-webnn,ort-cpu,ort-web-wasm,ort-web-webgpu,ort-web-capture,ort-web-webnn")
 ap.add_argument("--out", default="")
 args = ap.parse_args()
 here = os.path.dirname(os.path.abspath(__file__))
-model_dir = os.path.join(args.deps, "models", "l3")
-onnx_file = next((os.path.join(model_dir, f) for f in sorted(os.listdir(model_dir)) if f.endswith(".onnx")), None) if os.path.isdir(model_dir) else None
-if not onnx_file:
-    sys.exit("bench: no model under %s: run make deps with the registries reachable" % model_dir)
+nn_chrome = os.environ.get("WEBACCEL_CHROMIUM_WEBNN") or os.path.join(args.deps, "chromium-webnn", "chromium")
+NN_FEATURES = "WebMachineLearningNeuralNetwork,WebNNOnnxRuntime"
 want = args.only.split(",")
 
 
@@ -44,13 +48,69 @@ def ids_for(batch, length):
     return rows
 
 
-def npy(path, rows):
-    head = ("{'descr': '<i8', 'fortran_order': False, 'shape': (%d, %d), }" % (len(rows), len(rows[0]))).encode()
-    head += b" " * (63 - (10 + len(head)) % 64) + b"\n"
-    with open(path, "wb") as f:
-        f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head)
-        for r in rows:
-            f.write(struct.pack("<%dq" % len(r), *r))
+class Work:
+    """A model with its inputs: {name: (type, dims, numbers)}, its free dimensions as they are here (WebNN and
+    captured graphs want them fixed), the output that is compared, and the folder where ours embeds."""
+
+    def __init__(self, name, model, inputs, free, output=None, embed=None):
+        self.name, self.model, self.inputs, self.free, self.output, self.embed = name, model, inputs, free, output, embed
+
+    def write_npy(self, folder):
+        files = {}
+        for name, (kind, dims, numbers) in self.inputs.items():
+            shape = "(" + ", ".join(map(str, dims)) + ("," if len(dims) == 1 else "") + ")"
+            head = ("{'descr': '%s', 'fortran_order': False, 'shape': %s, }" % ({"int64": "<i8", "float32": "<f4"}[kind], shape)).encode()
+            head += b" " * (63 - (10 + len(head)) % 64) + b"\n"
+            files[name] = os.path.join(folder, name + ".npy")
+            with open(files[name], "wb") as f:
+                f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head + numbers.tobytes())
+        return files
+
+
+def minilm(batch, length):
+    folder = os.path.join(args.deps, "models", "l3")
+    files = [f for f in sorted(os.listdir(folder)) if f.endswith(".onnx")] if os.path.isdir(folder) else []
+    if not files:
+        sys.exit("bench: no model under %s: run make deps with the registries reachable" % folder)
+    flat = array.array("q", [i for r in ids_for(batch, length) for i in r])
+    ones = array.array("q", [1] * len(flat))
+    dims = [batch, length]
+    return Work("%dx%d" % (batch, length), os.path.join(folder, files[0]), {"input_ids": ("int64", dims, flat), "attention_mask": ("int64", dims, ones)},
+                {"batch_size": batch, "sequence_length": length}, embed=folder)
+
+
+def image(dims):
+    r, count = random.Random(20261124), 1
+    for d in dims:
+        count *= d
+    return ("float32", dims, array.array("f", [r.uniform(-1, 1) for _ in range(count)]))
+
+
+def made(name):
+    """A model of tools/make_bench_models.py, made once into build/deps/models/bench."""
+    path = os.path.join(args.deps, "models", "bench", name, "model.onnx")
+    if not os.path.exists(path):
+        print("making", path, flush=True)
+        subprocess.run([sys.executable, os.path.join(os.path.dirname(here), "tools", "make_bench_models.py"), name, path], check=True)
+    return path
+
+
+def works():
+    for case in args.cases.split(","):
+        if case == "minilm":
+            for shape in args.shapes.split(","):
+                yield minilm(*map(int, shape.split("x")))
+        elif case == "ppocr-det":
+            path = os.path.join(args.deps, "models", "ppocr", "det", "model.onnx")
+            if not os.path.exists(path):
+                sys.exit("bench: %s is missing: run tools/fetch_models.sh" % path)
+            dims = [1, 3] + [int(d) for d in args.det_size.split("x")]
+            free = {"p2o.DynamicDimension.%d" % i: dims[d] for i, d in enumerate((0, 2, 3))}
+            yield Work(case, path, {"x": image(dims)}, free, output="sigmoid_0.tmp_0")
+        elif case == "resnet50":
+            yield Work(case, made(case), {"x": image([1, 3, 224, 224])}, {"batch": 1}, output="y")
+        elif case != "compile":
+            sys.exit("bench: no case named " + case)
 
 
 def stats(ms, **more):
@@ -58,14 +118,23 @@ def stats(ms, **more):
     return dict(median_ms=round(statistics.median(s), 4), p90_ms=round(s[min(len(s) - 1, int(len(s) * 0.9))], 4), min_ms=round(s[0], 4), runs=len(s), **more)
 
 
-def ours(target, browser, rows, runs):
+def first_numbers(path, count=4096):
+    """Of a float32 .npy file."""
+    with open(path, "rb") as f:
+        f.seek(8)
+        f.seek(10 + struct.unpack("<H", f.read(2))[0])
+        data = f.read(4 * count)
+    return list(struct.unpack("<%df" % (len(data) // 4), data))
+
+
+def ours(work, target, browser, runs):
     """The warm command: latency from its own clock, cold start from an empty home."""
     with tempfile.TemporaryDirectory() as tmp:
-        ids, mask = os.path.join(tmp, "ids.npy"), os.path.join(tmp, "mask.npy")
-        npy(ids, rows)
-        npy(mask, [[1] * len(r) for r in rows])
-        cmd = [args.command, "run", model_dir, "--task", "embed", "-i", "input_ids=" + ids, "-i", "attention_mask=" + mask, "--target", target, "--no-fallback", "--json",
-               "--runs", str(runs), "--home", os.path.join(tmp, "home")]
+        results = os.path.join(tmp, "out")
+        cmd = [args.command, "run", work.embed or work.model, "--task", "embed" if work.embed else "tensors", "--target", target, "--no-fallback", "--json",
+               "--runs", str(runs), "--home", os.path.join(tmp, "home")] + ([] if work.embed else ["-o", results])
+        for name, path in work.write_npy(tmp).items():
+            cmd += ["-i", name + "=" + path]
         if browser:
             cmd += ["--browser", browser]
         out = []
@@ -77,12 +146,13 @@ def ours(target, browser, rows, runs):
                 return {"error": (p.stderr or p.stdout).strip()[-400:]}
             out.append((json.loads(p.stdout), (time.time() - t) * 1e3))
         r = out[1][0]
+        vector = r["output"][0] if work.embed else first_numbers(os.path.join(results, sorted(os.listdir(results))[0]))
         return dict(median_ms=round(r["latency_ms"], 4), p90_ms=round(r["latency_p90_ms"], 4), runs=r["runs"], cold_ms=round(out[0][1], 1), warm_process_ms=round(out[1][1], 1),
                     load_ms=r["load_ms"], gpu_ms=r["gpu_ms"], memory_bytes=r["memory_bytes"], adapter=r["adapter"], browser_version=r["browser_version"], dispatches=r["dispatches"],
-                    vector=r["output"][0])
+                    on_target=r.get("on_target"), vector=vector)
 
 
-def ort_cpu(rows, runs):
+def ort_cpu(work, runs):
     try:
         import numpy, onnxruntime
     except ImportError as e:
@@ -90,9 +160,9 @@ def ort_cpu(rows, runs):
     o = onnxruntime.SessionOptions()
     o.intra_op_num_threads = os.cpu_count()
     t = time.time()
-    s = onnxruntime.InferenceSession(onnx_file, o, providers=["CPUExecutionProvider"])
-    feeds = {"input_ids": numpy.array(rows, dtype=numpy.int64), "attention_mask": numpy.ones((len(rows), len(rows[0])), dtype=numpy.int64)}
-    name = [x.name for x in s.get_outputs() if len(x.shape) == 2 and "float" in x.type][0]
+    s = onnxruntime.InferenceSession(work.model, o, providers=["CPUExecutionProvider"])
+    feeds = {n: numpy.frombuffer(v, dtype=kind).reshape(dims) for n, (kind, dims, v) in work.inputs.items()}
+    name = work.output or [x.name for x in s.get_outputs() if len(x.shape) == 2 and "float" in x.type][0]
     v = s.run([name], feeds)[0]
     cold = (time.time() - t) * 1e3
     for _ in range(3):
@@ -102,16 +172,23 @@ def ort_cpu(rows, runs):
         t = time.perf_counter()
         s.run([name], feeds)
         ms.append((time.perf_counter() - t) * 1e3)
-    return stats(ms, cold_ms=round(cold, 1), version=onnxruntime.__version__, vector=[float(x) for x in v[0]])
+    return stats(ms, cold_ms=round(cold, 1), version=onnxruntime.__version__, vector=[float(x) for x in (v[0] if work.embed else v.reshape(-1)[:4096])])
 
 
-def in_browser(kind, rows, runs, seconds):
-    """onnxruntime-web in Chromium: bench/peers.html does the runs and posts the JSON."""
-    if not args.chrome:
-        return {"error": "no Chromium found"}
+def in_browser(kind, work, runs, seconds, webnn=False):
+    """onnxruntime-web in Chromium (`webnn`: in the one that has WebNN): bench/peers.html does the runs and
+    posts the JSON."""
+    chrome, flags, env = args.chrome, shlex.split(args.flags), {}
+    if webnn:
+        chrome, flags = nn_chrome if os.path.exists(nn_chrome) else "", flags + ["--enable-features=" + NN_FEATURES, "--no-zygote"]
+        folder = os.path.dirname(nn_chrome)
+        env = {"LD_LIBRARY_PATH": os.path.join(folder, "lib") + ":" + folder}
+    if not chrome:
+        return {"error": "no Chromium with WebNN found: run make deps" if webnn else "no Chromium found"}
     done, result = threading.Event(), {}
-    roots = {"/ort/": os.path.join(args.peers, "onnxruntime-web", "dist"), "/model/": model_dir, "/": here}
-    config = dict(kind=kind, rows=rows, runs=runs, model="/model/" + os.path.basename(onnx_file))
+    roots = {"/ort/": os.path.join(args.peers, "onnxruntime-web", "dist"), "/model/": os.path.dirname(work.model), "/": here}
+    config = dict(kind=kind, runs=runs, model="/model/" + os.path.basename(work.model), output=work.output, free=work.free,
+                  inputs=[dict(name=n, type=kind, dims=dims) for n, (kind, dims, _) in work.inputs.items()])
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def log_message(self, *a):
@@ -127,6 +204,8 @@ def in_browser(kind, rows, runs, seconds):
         def do_GET(self):
             if self.path == "/config":
                 return self.reply(json.dumps(config).encode())
+            if self.path.startswith("/input/"):
+                return self.reply(work.inputs[self.path[len("/input/"):]][2].tobytes(), "application/octet-stream")
             for prefix, folder in roots.items():
                 if self.path.startswith(prefix):
                     f = os.path.join(folder, os.path.basename(self.path[len(prefix):]))
@@ -146,8 +225,8 @@ def in_browser(kind, rows, runs, seconds):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     start = time.time()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        p = subprocess.Popen([args.chrome, *shlex.split(args.flags), "--user-data-dir=" + profile, "--remote-debugging-port=0", "http://127.0.0.1:%d/peers.html" % server.server_port],
-                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env={**os.environ, "TMPDIR": profile, "HOME": profile})
+        p = subprocess.Popen([chrome, *flags, "--user-data-dir=" + profile, "--remote-debugging-port=0", "http://127.0.0.1:%d/peers.html" % server.server_port],
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env={**os.environ, **env, "TMPDIR": profile, "HOME": profile})
         ok = done.wait(seconds)
         os.killpg(p.pid, signal.SIGKILL)
         p.wait()
@@ -156,7 +235,7 @@ def in_browser(kind, rows, runs, seconds):
         return {"error": "no result within %d s" % seconds}
     if "error" in result:
         return {"error": result["error"]}
-    return stats(result["ms"], cold_ms=round((result["first_at"] / 1e3 - start) * 1e3, 1), adapter=result.get("adapter"), version=result.get("version"), vector=result["vector"])
+    return stats(result["ms"], cold_ms=round((result["first_at"] / 1e3 - start) * 1e3, 1), adapter=result.get("adapter"), version=result.get("version"), device=result.get("device"), vector=result["vector"])
 
 
 def cosine(a, b):
@@ -169,25 +248,51 @@ def machine():
     return dict(cpu=cpu[0] if cpu else "", cores=os.cpu_count(), os=platform.platform(), chrome=subprocess.run([args.chrome, "--version"], capture_output=True, text=True).stdout.strip() if args.chrome else "")
 
 
-report = dict(machine=machine(), model=os.path.basename(onnx_file), when=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), shapes={})
-for shape in args.shapes.split(","):
-    batch, length = map(int, shape.split("x"))
-    rows = ids_for(batch, length)
+def compiled(path):
+    """Wall and processor time and the most memory of importing, optimising and planning, mapped file aside."""
+    out = {}
+    for target in ("cpu", "webgpu"):
+        with tempfile.TemporaryDirectory() as tmp:
+            t, before = time.time(), resource.getrusage(resource.RUSAGE_CHILDREN)
+            p = subprocess.Popen([args.command, "plan", path, "--target", target, "--home", tmp, "--quiet"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            peak = 0
+            while p.poll() is None:  # anonymous memory: what the file's pages take is the system's to drop
+                try:
+                    with open("/proc/%d/status" % p.pid) as f:
+                        peak = max([peak] + [int(l.split()[1]) for l in f if l.startswith("RssAnon")])
+                except OSError:
+                    pass
+                time.sleep(0.005)
+            wall, after = time.time() - t, resource.getrusage(resource.RUSAGE_CHILDREN)
+            cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            out[target] = dict(wall_s=round(wall, 3), cpu_s=round(cpu, 3), anonymous_mb=round(peak / 1024, 1)) if p.returncode == 0 else {"error": p.stderr.read().decode()[-300:]}
+            print("compile %.2f GB for %s: %s" % (os.path.getsize(path) / 1e9, target, json.dumps(out[target])), flush=True)
+    return out
+
+
+PAIRS = [("ours-cpu", "ort-cpu"), ("ours-webgpu", "ort-web-webgpu"), ("ours-webgpu", "ort-web-capture"), ("ours-webgpu", "ort-web-wasm"), ("ours-webnn", "ort-web-webnn")]
+
+
+def measure(work):
+    slow = 1 if work.embed else 10  # seconds a run where a minilm takes tenths
+    runs = args.runs if work.embed else max(3, args.runs // 2)
     engines = {
-        "ours-cpu": lambda: ours("cpu", None, rows, args.runs * 3), "ort-cpu": lambda: ort_cpu(rows, args.runs * 3),
-        "ours-webgpu": lambda: ours("webgpu", args.browser, rows, args.runs), "ours-firefox": lambda: ours("webgpu", "firefox", rows, args.runs),
-        "ort-web-wasm": lambda: in_browser("wasm", rows, args.runs, 120), "ort-web-webgpu": lambda: in_browser("webgpu", rows, args.slow_runs, 300),
-        "ort-web-capture": lambda: in_browser("capture", rows, args.slow_runs, 300),
+        "ours-cpu": lambda: ours(work, "cpu", None, runs * 3 if work.embed else runs), "ort-cpu": lambda: ort_cpu(work, runs * 3 if work.embed else runs),
+        "ours-webgpu": lambda: ours(work, "webgpu", args.browser, runs if work.embed else args.slow_runs), "ours-firefox": lambda: ours(work, "webgpu", "firefox", runs if work.embed else args.slow_runs),
+        "ours-webnn": lambda: ours(work, "webnn", None, runs),
+        "ort-web-wasm": lambda: in_browser("wasm", work, runs, 120 * min(slow, 3)), "ort-web-webgpu": lambda: in_browser("webgpu", work, args.slow_runs, 300),
+        "ort-web-webnn": lambda: in_browser("webnn", work, runs, 300, webnn=True),
     }
+    if work.embed:
+        engines["ort-web-capture"] = lambda: in_browser("capture", work, args.slow_runs, 300)
     got = {}
     for name, run in engines.items():
         if name not in want:
             continue
-        got[name] = run()
-        r = got[name]
-        print("%-6s %-16s %s" % (shape, name, r["error"][:150] if "error" in r else "median %9.3f ms  p90 %9.3f  cold %8.0f ms" % (r["median_ms"], r["p90_ms"], r["cold_ms"])), flush=True)
+        r = got[name] = run()
+        print("%-9s %-16s %s" % (work.name, name, r["error"][:150] if "error" in r else "median %9.3f ms  p90 %9.3f  cold %8.0f ms" % (r["median_ms"], r["p90_ms"], r["cold_ms"])), flush=True)
     ratios = {}
-    for mine, theirs in [("ours-cpu", "ort-cpu"), ("ours-webgpu", "ort-web-webgpu"), ("ours-webgpu", "ort-web-capture"), ("ours-webgpu", "ort-web-wasm")]:
+    for mine, theirs in PAIRS:
         a, b = got.get(mine, {}), got.get(theirs, {})
         if "median_ms" in a and "median_ms" in b:
             ratios["%s / %s" % (theirs, mine)] = round(b["median_ms"] / a["median_ms"], 3)
@@ -195,8 +300,15 @@ for shape in args.shapes.split(","):
     for r in got.values():
         r.pop("vector", None)
     for k, v in ratios.items():
-        print("%-6s %s = %s" % (shape, k, v), flush=True)
-    report["shapes"][shape] = dict(engines=got, ratios=ratios)
+        print("%-9s %s = %s" % (work.name, k, v), flush=True)
+    return dict(engines=got, ratios=ratios)
+
+
+report = dict(machine=machine(), when=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), shapes={})
+for work in works():
+    report["shapes"][work.name] = dict(measure(work), model=os.path.basename(os.path.dirname(work.model)))
+if "compile" in args.cases.split(","):
+    report["compile"] = compiled(made("transformer"))
 small = {}
 for b in (args.browser, "firefox"):
     p = subprocess.run([args.command, "bench", "--browser", b, "--quiet"], capture_output=True, text=True)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Ours against onnxruntime on the CPU and onnxruntime-web (wasm, WebGPU plain and captured) in the
-# same Chromium, same machine, same run, same model and token ids. Prints a table, keeps the JSON
+# Ours against onnxruntime on the CPU and onnxruntime-web (wasm, WebGPU plain and captured, WebNN) in the
+# same Chromium, same machine, same run, same models and inputs. Prints a table, keeps the JSON
 # under bench/results. The peers are fetched once, pinned, into build/deps/peers.
 # usage: bench/run.sh WEBACCEL [bench.py's options]
 set -eu
