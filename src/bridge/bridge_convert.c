@@ -32,9 +32,11 @@ static wa_status convert_each(const wa_view *from, const wa_view *to, uint64_t c
         int64_t v = wa__get_i64(from, (int64_t)i);
         if (to->type.dtype == WA_BOOL) v = v != 0;
         wa__set_i64(to, (int64_t)i, v);
-        if (wa__get_i64(to, (int64_t)i) != v)
-            return wa__fail(err, WA_UNSUPPORTED, "\"%s\": element %llu, %lld, does not fit %s", name, (unsigned long long)i, (long long)v,
-                            wa__dtype_info((uint32_t)to->type.dtype)->name);
+        if (wa__get_i64(to, (int64_t)i) == v) continue;
+        const char *type = wa__dtype_info((uint32_t)to->type.dtype)->name;
+        if (from->type.dtype == WA_U64)
+            return wa__fail(err, WA_UNSUPPORTED, "\"%s\": element %llu, %llu, does not fit %s", name, (unsigned long long)i, (unsigned long long)v, type);
+        return wa__fail(err, WA_UNSUPPORTED, "\"%s\": element %llu, %lld, does not fit %s", name, (unsigned long long)i, (long long)v, type);
     }
     return WA_OK;
 }
@@ -48,6 +50,7 @@ wa_status wa__bridge_convert(const void *src, uint32_t src_dtype, void *dst, uin
         memcpy(dst, src, (size_t)((count * a + 7) / 8));
         return WA_OK;
     }
+    if (src_dtype == WA_F64 || dst_dtype == WA_F64) return wa__fail(err, WA_UNSUPPORTED, "\"%s\": 64-bit floats are not on the GPU", name);
     if (src_dtype == WA_I64 && dst_dtype == WA_I32) return narrow(src, dst, count, name, err);
     wa_view from = {{(wa_dtype)src_dtype, 1, {(int64_t)count}}, (void *)(uintptr_t)src}, to = {{(wa_dtype)dst_dtype, 1, {(int64_t)count}}, dst};
     return convert_each(&from, &to, count, name, err);

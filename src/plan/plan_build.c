@@ -74,6 +74,9 @@ static wa_status io_add(wa_plan_builder *b, uint32_t value, bool output, uint32_
     const wa_value *v = &b->g->values[value];
     uint32_t m = main_memory(b);
     wa_text name;
+    if (m == WA_MEM_GPU && v->type.dtype == WA_F64) /* half its digits would be lost unseen */
+        return wa__fail(b->err, WA_UNSUPPORTED, "%s \"%.*s\" has 64-bit floats, which WebGPU lacks: run it on the CPU, or convert the model to 32 bits",
+                        output ? "output" : "input", WA_STR_ARG(v->name));
     WA_TRY(wa__plan_text_add(b, v->name, &name));
     wa_plan_io *io = wa__plan_push(b, WA_SEC_IOS);
     if (!io) return wa__no_memory(b->err, "the plan");

@@ -48,6 +48,21 @@ static void conversions(void **state)
     assert_ok(wa__bridge_convert(&f, WA_F32, &h, WA_F16, 1, "x", &err), err);
     assert_int_equal(h, 0x3e00);
     assert_int_equal(wa__bridge_convert(&f, WA_F32, &h, WA_DTYPE_NONE, 1, "x", &err), WA_UNSUPPORTED);
+    const uint64_t far[2] = {UINT32_MAX, UINT64_MAX};
+    const int8_t bytes[2] = {-128, 127};
+    const float ties[2] = {1.00390625f, 1.01171875f}; /* halves of bfloat16's last place: to even */
+    const double doubled = 1;
+    uint16_t brief[2];
+    assert_ok(wa__bridge_convert(far, WA_U64, words, WA_U32, 1, "x", &err), err);
+    assert_int_equal(words[0], UINT32_MAX);
+    assert_int_equal(wa__bridge_convert(far, WA_U64, words, WA_U32, 2, "ids", &err), WA_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "\"ids\": element 1, 18446744073709551615"));
+    assert_ok(wa__bridge_convert(bytes, WA_I8, narrow, WA_I32, 2, "x", &err), err);
+    assert_int_equal(narrow[0], -128);
+    assert_ok(wa__bridge_convert(ties, WA_F32, brief, WA_BF16, 2, "x", &err), err);
+    assert_int_equal(brief[0], 0x3f80);
+    assert_int_equal(brief[1], 0x3f82);
+    assert_int_equal(wa__bridge_convert(&doubled, WA_F64, &f, WA_F32, 1, "x", &err), WA_UNSUPPORTED);
     const int32_t small[3] = {-8, 7, 8};
     uint8_t packed[2] = {0, 0}, code = 0;
     const float infinite = INFINITY;
