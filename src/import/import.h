@@ -2,13 +2,16 @@
  *
  * Attributes keep ONNX's names and kinds, but for those that ONNX holds as a tensor or as its own
  * number of an element type:
- *   ConstantOfShape  value: attributes value_f (FLOAT) or value_i (INT), and dtype (INT, a wa_dtype)
- *   Cast             to: INT, a wa_dtype
+ *   ConstantOfShape  value: attributes value_f (FLOAT) or value_i (INT), and dtype (INT, a wa_dtype); f64 and
+ *                    types below 8 bits or of 8-bit floats: the node is an Expand of a constant
+ *   Cast, BitCast    to: INT, a wa_dtype (opsets below 6 name it); EyeLike dtype likewise
  *   Constant         no node at all: a constant
- *   activations      and other lists of strings: one STRING, joined by commas
- * Any other tensor or sub-graph attribute is refused. Lists that older opsets keep in
- * attributes (axes, pads, ...) stay there; a node's opset tells. Omitted trailing inputs and outputs
- * are cut off. */
+ *   If, Loop, Scan   their graphs are the node's children (graph.h), what those capture its last inputs;
+ *                    outer constants are copied into the child (their bytes shared)
+ * String lists become one string with commas. Any other tensor attribute is refused. Model-local functions
+ * are inlined, sparse tensors made dense. Lists that older opsets keep in attributes (axes, pads, ...) stay
+ * there; a node's opset tells. Omitted trailing inputs and outputs are cut off. Inputs may have no shape:
+ * wa__graph_set_input_type gives them one. */
 #ifndef WA_IMPORT_H
 #define WA_IMPORT_H
 #include "graph/graph.h"
