@@ -5,7 +5,7 @@
 #include "base/checked.h"
 
 static const wa_shape_entry *const groups[] = {wa__shapes_elementwise, wa__shapes_move, wa__shapes_index, wa__shapes_math, wa__shapes_fused, wa__shapes_window,
-                                                wa__shapes_seq, wa__shapes_quant};
+                                                wa__shapes_seq, wa__shapes_quant, wa__shapes_select};
 
 static wa_shape_rule rule_of(wa_op op)
 {

@@ -21,6 +21,7 @@ typedef struct wa_shape_entry {
 } wa_shape_entry;
 extern const wa_shape_entry wa__shapes_elementwise[], wa__shapes_move[], wa__shapes_index[], wa__shapes_math[], wa__shapes_fused[], wa__shapes_window[];
 extern const wa_shape_entry wa__shapes_seq[], wa__shapes_quant[];
+extern const wa_shape_entry wa__shapes_select[];
 
 /* Type of an input; NULL when it is omitted. */
 const wa_tensor_type *wa__infer_in(const wa_infer *f, uint32_t i);

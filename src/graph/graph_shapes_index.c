@@ -110,10 +110,12 @@ static wa_status scatter_nd(wa_infer *f)
 static wa_status one_hot(wa_infer *f)
 {
     const wa_tensor_type *index = wa__infer_in(f, 0);
-    int64_t depth;
-    uint32_t count, axis;
-    WA_TRY(wa__infer_ints(f, 1, &depth, 1, &count));
-    if (count != 1 || depth < 0) return wa__infer_bad(f, "its depth is not legal");
+    double number;
+    uint32_t axis;
+    if (f->g->values[f->n->inputs[1]].kind != WA_VALUE_CONST) return wa__fail(f->err, WA_DYNAMIC, "%s: its depth is known only at run time", f->text);
+    if (!wa__graph_const_scalar(f->g, f->n->inputs[1], &number) || !(number >= 0 && number <= (double)WA_LIMIT_ELEMENTS)) return wa__infer_bad(f, "its depth is not legal");
+    if (wa__count(wa__infer_in(f, 2)) != 2) return wa__infer_bad(f, "it has not two values");
+    int64_t depth = (int64_t)number;
     if (index->rank + 1 > WA_RANK_MAX) return wa__fail(f->err, WA_UNSUPPORTED, "%s: its result has more than %d dimensions", f->text, WA_RANK_MAX);
     WA_TRY(wa__infer_axis(f, wa__node_int(f->n, "axis", -1), index->rank + 1, &axis));
     wa_tensor_type *o = &f->out[0];
@@ -123,22 +125,8 @@ static wa_status one_hot(wa_infer *f)
     return WA_OK;
 }
 
-/* The count of nonzero elements: known only for a constant. */
-static wa_status non_zero(wa_infer *f)
-{
-    const wa_value *v = &f->g->values[f->n->inputs[0]];
-    if (v->kind != WA_VALUE_CONST)
-        return wa__fail(f->err, WA_UNSUPPORTED, "%s: the size of its result depends on data", f->text);
-    union { const uint8_t *in; void *data; } u = {.in = v->data};
-    wa_view view = {v->type, u.data};
-    int64_t n = wa__count(&v->type), found = 0;
-    for (int64_t i = 0; i < n; i++) found += wa__get_f64(&view, i) != 0;
-    f->out[0] = (wa_tensor_type){WA_I64, 2, {v->type.rank ? v->type.rank : 1, found}};
-    return WA_OK;
-}
-
 const wa_shape_entry wa__shapes_index[] = {
     {WA_OP_Slice, slice}, {WA_OP_Gather, gather}, {WA_OP_GatherElements, gather_elements}, {WA_OP_GatherND, gather_nd},
-    {WA_OP_ScatterND, scatter_nd}, {WA_OP_OneHot, one_hot}, {WA_OP_NonZero, non_zero},
+    {WA_OP_ScatterND, scatter_nd}, {WA_OP_OneHot, one_hot},
     {WA_OP_NONE, NULL},
 };

@@ -201,7 +201,7 @@ static wa_status range(wa_infer *f)
     for (uint32_t i = 0; i < 3; i++) {
         const wa_value *x = &f->g->values[f->n->inputs[i]];
         if (x->kind != WA_VALUE_CONST)
-            return wa__fail(f->err, WA_UNSUPPORTED, "%s: its shape depends on data: input %u (%.*s) is known only at run time", f->text, i, WA_STR_ARG(x->name));
+            return wa__fail(f->err, WA_DYNAMIC, "%s: its shape depends on data: input %u (%.*s) is known only at run time", f->text, i, WA_STR_ARG(x->name));
         if (x->type.dtype != dtype || !wa__graph_const_scalar(f->g, f->n->inputs[i], &v[i])) return wa__infer_bad(f, "its bounds are no scalars of one type");
     }
     double n = (v[1] - v[0]) / v[2];

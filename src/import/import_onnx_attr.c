@@ -244,7 +244,8 @@ static wa_status set_attr(wa_onnx *o, const wa_onnx_node *n, const attr *a, uint
     if (wa__attr_find(d->attrs, d->attr_count, a->name))
         return bad(o, n, a, WA_CORRUPT, "is there twice", err);
     if (d->op == WA_OP_ConstantOfShape && strcmp(a->name, "value") == 0) return set_fill(o, n, a, node, err);
-    if ((d->op == WA_OP_Cast || d->op == WA_OP_BitCast) && strcmp(a->name, "to") == 0 && a->kind == KIND_INT)
+    if (a->kind == KIND_INT && (((d->op == WA_OP_Cast || d->op == WA_OP_BitCast) && strcmp(a->name, "to") == 0) ||
+                               (d->op == WA_OP_EyeLike && strcmp(a->name, "dtype") == 0)))
         return set_cast(o, n, a, node, err);
     switch (a->kind) {
     case KIND_FLOAT: ok = wa__node_set_float(o->g, node, a->name, a->f); break;

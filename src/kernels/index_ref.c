@@ -143,52 +143,6 @@ static wa_status gather_nd(const wa_kernel_args *a, wa_error *err)
     return WA_OK;
 }
 
-static double reduce(const wa_str how, double x, double y)
-{
-    if (wa__str_is(how, "add")) return x + y;
-    if (wa__str_is(how, "mul")) return x * y;
-    if (wa__str_is(how, "max")) return x > y ? x : y;
-    if (wa__str_is(how, "min")) return x < y ? x : y;
-    return y;
-}
-
-static int64_t reduce_int(const wa_str how, int64_t x, int64_t y)
-{
-    if (wa__str_is(how, "add")) return (int64_t)((uint64_t)x + (uint64_t)y);
-    if (wa__str_is(how, "mul")) return (int64_t)((uint64_t)x * (uint64_t)y);
-    if (wa__str_is(how, "max")) return x > y ? x : y;
-    if (wa__str_is(how, "min")) return x < y ? x : y;
-    return y;
-}
-
-static wa_status scatter_nd(const wa_kernel_args *a, wa_error *err)
-{
-    const wa_tensor_type *in = &a->in[0].type, *index = &a->in[1].type;
-    const wa_attr *how = wa__attr_find(a->attrs, a->attr_count, "reduction");
-    int64_t depth = index->rank ? index->dims[index->rank - 1] : 0;
-    size_t unit;
-    WA_TRY(unit_of(a, in, &unit, err));
-    WA_TRY(wa__kernel_want(a, 0, in, err));
-    if (depth < 1 || depth > in->rank || wa__dtype_is_float(index->dtype)) return wa__kernel_fail(a, err, WA_INVALID_ARGUMENT, "its indices do not fit the data");
-    int64_t inner = wa__dims_product(in, (uint32_t)depth, in->rank), tuples = wa__dims_product(index, 0, index->rank - 1);
-    if (a->in[2].type.dtype != in->dtype || wa__count(&a->in[2].type) != tuples * inner) return wa__kernel_fail(a, err, WA_INVALID_ARGUMENT, "its updates do not fit the indices");
-    memcpy(a->out[0].data, a->in[0].data, (size_t)wa__bytes(in));
-    bool real = wa__dtype_is_float(in->dtype);
-    for (int64_t i = 0; i < tuples; i++) {
-        int64_t at;
-        WA_TRY(tuple_place(a, i, depth, 0, &at, err));
-        if (!how || wa__str_is(how->s, "none")) {
-            memcpy(wa__out_at(&a->out[0], at, unit), wa__bytes_at(&a->in[2], i * inner, unit), (size_t)inner * unit);
-            continue;
-        }
-        for (int64_t k = 0; k < inner; k++) {
-            if (real) wa__set_f64(&a->out[0], at + k, reduce(how->s, wa__get_f64(&a->out[0], at + k), wa__get_f64(&a->in[2], i * inner + k)));
-            else wa__set_i64(&a->out[0], at + k, reduce_int(how->s, wa__get_i64(&a->out[0], at + k), wa__get_i64(&a->in[2], i * inner + k)));
-        }
-    }
-    return WA_OK;
-}
-
 /* Source index along one axis of a padded result, -1 for the constant. */
 static int64_t pad_from(int64_t i, int64_t begin, int64_t dim, char mode)
 {
@@ -316,22 +270,7 @@ static wa_status one_hot(const wa_kernel_args *a, wa_error *err)
     return WA_OK;
 }
 
-static wa_status non_zero(const wa_kernel_args *a, wa_error *err)
-{
-    const wa_tensor_type *in = &a->in[0].type;
-    int64_t n = wa__count(in), found = 0, index[WA_RANK_MAX] = {0};
-    uint32_t rows = in->rank ? in->rank : 1;
-    for (int64_t i = 0; i < n; i++) found += wa__get_f64(&a->in[0], i) != 0;
-    WA_TRY(wa__kernel_want(a, 0, &(wa_tensor_type){WA_I64, 2, {rows, found}}, err));
-    for (int64_t i = 0, k = 0; i < n; i++, wa__next(index, in->dims, in->rank)) {
-        if (wa__get_f64(&a->in[0], i) == 0) continue;
-        for (uint32_t d = 0; d < rows; d++) wa__set_i64(&a->out[0], d * found + k, index[d]);
-        k++;
-    }
-    return WA_OK;
-}
-
 const wa_kernel_entry wa__ref_index[] = {
-    {WA_OP_Slice, slice}, {WA_OP_Gather, gather}, {WA_OP_GatherElements, gather_elements}, {WA_OP_GatherND, gather_nd}, {WA_OP_ScatterND, scatter_nd},
-    {WA_OP_Pad, pad}, {WA_OP_Trilu, trilu}, {WA_OP_CumSum, cum_sum}, {WA_OP_CumProd, cum_sum}, {WA_OP_OneHot, one_hot}, {WA_OP_NonZero, non_zero}, {WA_OP_NONE, NULL},
+    {WA_OP_Slice, slice}, {WA_OP_Gather, gather}, {WA_OP_GatherElements, gather_elements}, {WA_OP_GatherND, gather_nd},
+    {WA_OP_Pad, pad}, {WA_OP_Trilu, trilu}, {WA_OP_CumSum, cum_sum}, {WA_OP_CumProd, cum_sum}, {WA_OP_OneHot, one_hot}, {WA_OP_NONE, NULL},
 };

@@ -66,6 +66,9 @@ typedef enum wa_wgsl_kernel {
     WA_WGSL_COPY = 9,        /* any strided copy */
     WA_WGSL_TRANSFORM = 10,  /* weights at upload: wgsl_transform.c */
     WA_WGSL_CUMULATE = 11,   /* running sums: wgsl_reduce.c */
+    WA_WGSL_PICK = 30, WA_WGSL_SCATTER = 31, WA_WGSL_PAD = 32, WA_WGSL_GENERATE = 33, WA_WGSL_PLACE = 34,     /* wgsl_index.c */
+    WA_WGSL_TOPK = 35, WA_WGSL_COMPACT = 36, WA_WGSL_UNIQUE = 37, WA_WGSL_NMS = 38, /* wgsl_select.c */
+    WA_WGSL_SQUARE = 39, /* wgsl_square.c */
     WA_WGSL_RECURRENCE = 40, /* wgsl_recurrence.c */
     WA_WGSL_LINEAR_SCAN = 41,
     WA_WGSL_CONV = 20,       /* constant weights, packed: wgsl_conv.c */
@@ -93,6 +96,7 @@ enum { WA_WGSL_LAYERNORM = 0, WA_WGSL_SKIP_LAYERNORM, WA_WGSL_EMBED_LAYERNORM, W
 /* Elementwise code in the plan's code table: steps, immediates, then WA_EW_WORDS + 1 words a step
  * (op, a, b, c as graph.h has them, dtype of the result on the device), then the immediates' f32 bits. */
 #define WA_WGSL_EW_STEPS_MAX 256u
+#define WA_WGSL_SQUARE_MAX   32u /* order of a matrix that SQUARE takes: it lies in private memory */
 /* Checks id and every spec number (they may come from a hostile plan); fills info (may be NULL). */
 wa_status wa__wgsl_check(const wa_wgsl_spec *s, const uint32_t *code, wa_wgsl_info *info, wa_error *err) WA_MUST_CHECK;
 /* The shader text. Bindings 0..n-1 are storage buffers in group 0, binding n the params uniform. */

@@ -67,6 +67,32 @@ static void axis_to_input(wa_rw *r, uint32_t node, uint32_t i, int64_t fallback)
     if (c != WA_NONE && put_input(r, node, i, c)) remove_attr(&r->g->nodes[node], "axis");
 }
 
+/* Attribute INT `name` becomes input i, a list of one. */
+static void int_to_input(wa_rw *r, uint32_t node, const char *name, uint32_t i)
+{
+    const wa_node *n = &r->g->nodes[node];
+    const wa_attr *a = wa__attr_find(n->attrs, n->attr_count, name);
+    if (!a || a->kind != WA_ATTR_KIND_INT) return;
+    if (wa__rw_in(r, node, i) == WA_NONE) {
+        uint32_t c = wa__rw_const_ints(r, &a->i, 1);
+        if (c == WA_NONE || !put_input(r, node, i, c)) return;
+    }
+    remove_attr(&r->g->nodes[node], name);
+}
+
+/* Tile-1: how often along which axis, for constants of any number type. */
+static void old_tile(wa_rw *r, uint32_t node)
+{
+    double times, axis;
+    wa_node *n = &r->g->nodes[node];
+    int64_t repeats[WA_RANK_MAX], rank = wa__rw_t(r, n->inputs[0])->rank;
+    if (!wa__graph_const_scalar(r->g, n->inputs[1], &times) || !wa__graph_const_scalar(r->g, wa__rw_in(r, node, 2), &axis)) return;
+    if (!(axis >= 0 && axis < (double)rank) || !(times >= 0 && times <= (double)WA_LIMIT_ELEMENTS)) return;
+    for (int64_t i = 0; i < rank; i++) repeats[i] = i == (int64_t)axis ? (int64_t)times : 1;
+    uint32_t c = wa__rw_const_ints(r, repeats, (uint32_t)rank);
+    if (c != WA_NONE) wa__rw_become(r, node, WA_OP_Tile, (uint32_t[]){n->inputs[0], c}, 2);
+}
+
 /* Before opset 13 softmax ran over all axes from `axis` on, as one. */
 static void old_softmax(wa_rw *r, uint32_t node)
 {
@@ -157,6 +183,7 @@ void wa__opt_modernize(wa_rw *r, uint32_t node)
         break;
     case WA_OP_Pad:
         list_to_input(r, node, "pads", 1);
+        list_to_input(r, node, "paddings", 1);
         float_to_input(r, node, "value", 2);
         break;
     case WA_OP_DFT:
@@ -175,6 +202,13 @@ void wa__opt_modernize(wa_rw *r, uint32_t node)
     case WA_OP_Resize: /* 10 had two inputs and no modes */
         if (opset == 10)
             wa__rw_need(r, wa__node_set_str(r->g, node, "coordinate_transformation_mode", WA_STR("asymmetric")) && wa__node_set_str(r->g, node, "nearest_mode", WA_STR("floor")));
+        break;
+    case WA_OP_TopK: int_to_input(r, node, "k", 1); break;
+    case WA_OP_Tile:
+        if (n->input_count > 2) old_tile(r, node);
+        break;
+    case WA_OP_Concat: /* its axis was optional */
+        if (opset > 0 && opset < 4 && !wa__attr_find(n->attrs, n->attr_count, "axis")) wa__rw_need(r, wa__node_set_int(r->g, node, "axis", 1));
         break;
     default: break;
     }

@@ -31,6 +31,14 @@ static bool outputs_unused(const wa_graph *g, const wa_node *n)
     return true;
 }
 
+/* A node whose results have no elements needs no work on any target. */
+static bool makes_nothing(const wa_plan_builder *b, const wa_node *n)
+{
+    for (uint32_t i = 0; i < n->output_count; i++)
+        if (n->outputs[i] != WA_NONE && !wa__plan_empty(b, n->outputs[i])) return false;
+    return true;
+}
+
 static wa_status classify(wa_plan_builder *b)
 {
     const wa_graph *g = b->g;
@@ -50,6 +58,7 @@ static wa_status classify(wa_plan_builder *b)
             }
         }
         if (n->output_count == 1 && constant(b, n->outputs[0])) continue;
+        if (makes_nothing(b, n)) continue;
         b->node_target[i] = WA_TARGET_CPU;
         if (b->t.target == WA_TARGET_WEBGPU) {
             b->node_reason[i] = wa__plan_gpu_refuses(b, i);
@@ -116,7 +125,7 @@ static wa_status transfer(wa_plan_builder *b, uint32_t root, uint32_t to)
 /* Moves what a node reads and another memory holds. */
 static wa_status bring(wa_plan_builder *b, uint32_t value, uint32_t memory)
 {
-    if (value == WA_NONE) return WA_OK;
+    if (value == WA_NONE || wa__plan_empty(b, value)) return WA_OK;
     const wa_plan_place *p = &b->places[b->root[value]];
     uint32_t other = memory == WA_MEM_CPU ? WA_MEM_GPU : WA_MEM_CPU;
     return p->block[memory] == WA_NONE && p->block[other] != WA_NONE ? transfer(b, b->root[value], memory) : WA_OK;
@@ -220,6 +229,7 @@ static wa_status outputs(wa_plan_builder *b)
     for (uint32_t i = 0; i < g->output_count; i++) {
         uint64_t bytes;
         WA_TRY(wa__plan_value_bytes(b, g->outputs[i], &bytes));
+        if (bytes == 0) WA_TRY(wa__plan_empty_block(b, m, g->outputs[i]));
         const wa_plan_place *p = &b->places[b->root[g->outputs[i]]];
         constants |= p->block[0] == WA_NONE && p->block[1] == WA_NONE;
         moves |= p->block[m] == WA_NONE;

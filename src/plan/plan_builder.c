@@ -90,6 +90,18 @@ wa_status wa__plan_block_add(wa_plan_builder *b, uint32_t memory, uint64_t bytes
     return WA_OK;
 }
 
+bool wa__plan_empty(const wa_plan_builder *b, uint32_t value)
+{
+    int64_t n;
+    return value != WA_NONE && wa__type_count(&b->g->values[value].type, &n) && n == 0;
+}
+
+wa_status wa__plan_empty_block(wa_plan_builder *b, uint32_t memory, uint32_t value)
+{
+    uint32_t *block = &b->places[b->root[value]].block[memory];
+    return *block == WA_NONE ? wa__plan_block_add(b, memory, 0, block) : WA_OK;
+}
+
 void wa__plan_block_use(wa_plan_builder *b, uint32_t memory, uint32_t block, uint32_t step)
 {
     wa_plan_block *k = (wa_plan_block *)b->blocks[memory].ptr + block;

@@ -45,6 +45,7 @@ static bool weight_matrix(wa_op op, uint32_t input)
 static wa_status push_input(wa_plan_builder *b, const wa_kernel_args *a, uint32_t i, uint32_t value)
 {
     if (value == WA_NONE) return push_operand(b, NULL) ? WA_OK : wa__no_memory(b->err, "the plan");
+    if (wa__plan_empty(b, value) && b->g->values[b->root[value]].kind != WA_VALUE_CONST) WA_TRY(wa__plan_empty_block(b, WA_MEM_CPU, value));
     uint32_t root = b->root[value];
     const wa_plan_place *place = &b->places[root];
     wa_plan_operand *o = push_operand(b, &b->g->values[value].type);
@@ -91,7 +92,7 @@ static wa_status push_output(wa_plan_builder *b, uint32_t value)
     if (value == WA_NONE) return WA_OK;
     WA_TRY(wa__plan_value_bytes(b, value, &bytes));
     uint32_t *block = &b->places[b->root[value]].block[WA_MEM_CPU];
-    WA_TRY(wa__plan_block_add(b, WA_MEM_CPU, bytes, block));
+    if (*block == WA_NONE) WA_TRY(wa__plan_block_add(b, WA_MEM_CPU, bytes, block));
     return wa__plan_fix_add(b, WA_SEC_OPERANDS, last_operand(b), WA_MEM_CPU, *block, 0, 0);
 }
 

@@ -30,22 +30,34 @@ static const wa_gpu_row *row_of(wa_op op)
         if (r->op == op) return r;
     for (const wa_gpu_row *r = wa__gpu_quant_rows; r->op; r++)
         if (r->op == op) return r;
+    for (const wa_gpu_row *r = wa__gpu_index_rows; r->op; r++)
+        if (r->op == op) return r;
+    for (const wa_gpu_row *r = wa__gpu_select_rows; r->op; r++)
+        if (r->op == op) return r;
     return op == WA_OP_Elementwise || wa__op_info(op)->elementwise || op == WA_OP_Identity || op == WA_OP_BitCast ? &elementwise : NULL;
 }
 
 bool wa__plan_gpu_has(wa_op op) { return row_of(op) != NULL; }
 
-/* What no kernel takes: unknown, empty, huge or 64-bit float tensors. */
-static const char *tensor_refuses(const wa_plan_builder *b, uint32_t value, bool shape_like)
+/* What no kernel takes: unknown, huge or 64-bit float tensors. */
+static const char *tensor_refuses(const wa_plan_builder *b, uint32_t value)
 {
     if (value == WA_NONE) return NULL;
     const wa_tensor_type *t = wa__gpu_type(b, value);
     int64_t n;
     if (t->dtype == WA_F64) return "64-bit floats are not in WebGPU";
     if (wa__plan_device_dtype(t->dtype) == WA_DTYPE_NONE || t->rank > WA_RANK_MAX || !wa__type_count(t, &n)) return "a tensor's type has no WebGPU form";
-    if (n == 0) return shape_like ? NULL : "a tensor is empty";
+    if (n == 0) return NULL;
     if ((uint64_t)n * 4 + WA_PLAN_ALIGN_GPU > b->t.limit_binding || n > INT32_MAX) return "a tensor passes the adapter's binding limit";
     return NULL;
+}
+
+/* Whether the node makes something of an input without elements, and its kernel does not know how. */
+static bool hollow(const wa_plan_builder *b, const wa_node *n)
+{
+    for (uint32_t i = 0; i < n->input_count; i++)
+        if (!(i < 32 && wa__op_info(n->op)->shape_inputs >> i & 1) && wa__plan_empty(b, n->inputs[i])) return !wa__gpu_takes_empty(n->op);
+    return false;
 }
 
 const char *wa__plan_gpu_refuses(wa_plan_builder *b, uint32_t node)
@@ -54,13 +66,21 @@ const char *wa__plan_gpu_refuses(wa_plan_builder *b, uint32_t node)
     const wa_gpu_row *r = row_of(n->op);
     const char *why = NULL;
     if (!r) return "no WebGPU kernel for this operator";
-    for (uint32_t i = 0; i < n->input_count && !why; i++) why = tensor_refuses(b, n->inputs[i], i < 32 && wa__op_info(n->op)->shape_inputs >> i & 1);
-    for (uint32_t i = 0; i < n->output_count && !why; i++) why = tensor_refuses(b, n->outputs[i], false);
-    if (!why && r->refuses) why = r->refuses(b, n);
-    return why;
+    for (uint32_t i = 0; i < n->input_count && !why; i++) why = tensor_refuses(b, n->inputs[i]);
+    for (uint32_t i = 0; i < n->output_count && !why; i++) why = tensor_refuses(b, n->outputs[i]);
+    if (why) return why;
+    uint32_t bits;
+    if (hollow(b, n)) return wa__gpu_empty_value(b, n, &bits) ? NULL : "an input is empty";
+    return r->refuses ? r->refuses(b, n) : NULL;
 }
 
-wa_status wa__plan_gpu_node(wa_plan_builder *b, uint32_t node) { return row_of(b->g->nodes[node].op)->lower(b, node); }
+wa_status wa__plan_gpu_node(wa_plan_builder *b, uint32_t node)
+{
+    const wa_node *n = &b->g->nodes[node];
+    uint32_t bits;
+    if (hollow(b, n) && wa__gpu_empty_value(b, n, &bits)) return wa__gpu_fill(b, node, n->outputs[0], bits);
+    return row_of(n->op)->lower(b, node);
+}
 
 /* --- weights --------------------------------------------------------------------------------------- */
 typedef struct packed { /* a constant already on the GPU in this form */
@@ -206,7 +226,7 @@ static wa_status bind_block(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t blo
 {
     wa_plan_bind *n = wa__plan_push(b, WA_SEC_BINDS);
     if (!n) return wa__no_memory(b->err, "the plan");
-    n->size = bytes;
+    n->size = bytes ? bytes : 4; /* a binding has room for one word at least */
     n->write = write;
     d->bytes += bytes;
     wa__plan_block_use(b, WA_MEM_GPU, block, b->step);
@@ -232,6 +252,7 @@ static wa_status bind_weight(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t ro
 
 wa_status wa__gpu_read(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value)
 {
+    if (wa__plan_empty(b, value)) WA_TRY(wa__plan_empty_block(b, WA_MEM_GPU, value));
     uint32_t root = b->root[value], block = b->places[root].block[WA_MEM_GPU];
     if (block == WA_NONE) return bind_weight(b, d, root, false, 0, 0);
     return bind_block(b, d, block, wa__plan_gpu_bytes(wa__gpu_type(b, value)), false);

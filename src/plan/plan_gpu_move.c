@@ -32,8 +32,9 @@ static wa_status gather_lower(wa_plan_builder *b, uint32_t node)
 }
 
 /* --- strided copies ------------------------------------------------------------------------------------ */
-typedef struct walk { /* dims with strides on both sides, right-aligned in DIMS */
-    int64_t dims[DIMS], in[DIMS], out[DIMS];
+typedef struct walk { /* dims with strides on both sides */
+    uint32_t rank;
+    int64_t dims[WA_RANK_MAX], in[WA_RANK_MAX], out[WA_RANK_MAX];
     int64_t in_offset, out_offset;
 } walk;
 
@@ -46,21 +47,51 @@ static void dense_strides(const wa_tensor_type *t, int64_t out[WA_RANK_MAX])
     }
 }
 
-static wa_status copy(wa_plan_builder *b, uint32_t node, uint32_t from, uint32_t to, const walk *w)
+/* Fewer dims for the same walk: those of one element go, neighbours that lie dense on both sides join. */
+static void merge(walk *w)
+{
+    uint32_t n = 0;
+    for (uint32_t k = 0; k < w->rank; k++) {
+        if (w->dims[k] == 1) continue;
+        bool joins = n > 0 && w->in[n - 1] == w->in[k] * w->dims[k] && w->out[n - 1] == w->out[k] * w->dims[k];
+        if (joins) w->dims[n - 1] *= w->dims[k];
+        else w->dims[n++] = w->dims[k];
+        w->in[n - 1] = w->in[k];
+        w->out[n - 1] = w->out[k];
+    }
+    w->rank = n;
+}
+
+static uint32_t word(const int64_t *v, uint32_t rank, unsigned dims, unsigned k, uint32_t none)
+{
+    return k + rank >= dims ? (uint32_t)v[k + rank - dims] : none; /* right-aligned */
+}
+
+static wa_status copy(wa_plan_builder *b, uint32_t node, uint32_t from, uint32_t to, walk *w)
 {
     wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_COPY);
     uint32_t *p = d.params;
     uint64_t count = 1;
-    for (unsigned k = 0; k < DIMS; k++) count *= (uint64_t)w->dims[k];
+    for (unsigned k = 0; k < w->rank; k++) count *= (uint64_t)w->dims[k];
+    if (count == 0) return WA_OK;
+    if (w->rank > DIMS) merge(w);
     WA_TRY(wa__gpu_read(b, &d, from));
     WA_TRY(wa__gpu_write(b, &d, to));
     p[0] = (uint32_t)count;
     p[1] = (uint32_t)w->in_offset;
     p[2] = (uint32_t)w->out_offset;
-    for (unsigned k = 0; k < 4; k++) p[4 + k] = (uint32_t)w->dims[k], p[12 + k] = (uint32_t)w->in[k], p[16 + k] = (uint32_t)w->out[k];
-    p[8] = (uint32_t)w->dims[4], p[9] = (uint32_t)w->dims[5], p[10] = (uint32_t)w->in[4], p[11] = (uint32_t)w->in[5];
-    p[20] = (uint32_t)w->out[4], p[21] = (uint32_t)w->out[5];
-    d.params_count = 24;
+    d.spec.spec[0] = w->rank > DIMS;
+    uint32_t r = w->rank;
+    if (r > DIMS) {
+        for (unsigned k = 0; k < 8; k++) p[4 + k] = word(w->dims, r, 8, k, 1), p[12 + k] = word(w->in, r, 8, k, 0), p[20 + k] = word(w->out, r, 8, k, 0);
+    } else {
+        for (unsigned k = 0; k < DIMS; k++) {
+            p[4 + k] = word(w->dims, r, DIMS, k, 1);
+            p[k < 4 ? 12 + k : 6 + k] = word(w->in, r, DIMS, k, 0);
+            p[16 + k] = word(w->out, r, DIMS, k, 0);
+        }
+    }
+    d.params_count = r > DIMS ? 28 : 24;
     wa__gpu_cover(&d, count, 64);
     return wa__gpu_end(b, &d, node, NULL);
 }
@@ -68,21 +99,17 @@ static wa_status copy(wa_plan_builder *b, uint32_t node, uint32_t from, uint32_t
 /* A walk over `shape` with these strides. */
 static walk walk_of(const wa_tensor_type *shape, const int64_t *in, const int64_t *out)
 {
-    walk w = {{1, 1, 1, 1, 1, 1}, {0}, {0}, 0, 0};
-    for (uint32_t i = 0; i < shape->rank; i++) {
-        uint32_t k = DIMS - shape->rank + i;
-        w.dims[k] = shape->dims[i];
-        w.in[k] = in[i];
-        w.out[k] = out[i];
-    }
+    walk w = {.rank = shape->rank};
+    memcpy(w.dims, shape->dims, shape->rank * sizeof *w.dims);
+    memcpy(w.in, in, shape->rank * sizeof *w.in);
+    memcpy(w.out, out, shape->rank * sizeof *w.out);
     return w;
 }
 
-static const char *rank_refuses(wa_plan_builder *b, const wa_node *n)
+wa_status wa__gpu_copy_all(wa_plan_builder *b, uint32_t node, uint32_t from, uint32_t to)
 {
-    for (uint32_t i = 0; i < n->input_count; i++)
-        if (n->inputs[i] != WA_NONE && wa__gpu_type(b, n->inputs[i])->rank > DIMS) return "a rank above 6";
-    return wa__gpu_type(b, n->outputs[0])->rank > DIMS ? "a rank above 6" : NULL;
+    walk w = {.rank = 1, .dims = {wa__count(wa__gpu_type(b, to))}, .in = {1}, .out = {1}};
+    return copy(b, node, from, to, &w);
 }
 
 static wa_status transpose_lower(wa_plan_builder *b, uint32_t node)
@@ -133,7 +160,7 @@ static bool slice_of(const wa_plan_builder *b, const wa_node *n, int64_t *start,
     const wa_tensor_type *x = wa__gpu_type(b, n->inputs[0]);
     int64_t starts[WA_RANK_MAX], axes[WA_RANK_MAX], steps[WA_RANK_MAX];
     uint32_t count = 0, axis_count = 0, step_count = 0;
-    if (n->opset < 10 || n->input_count < 3 || !wa__graph_const_ints(b->g, n->inputs[1], starts, WA_RANK_MAX, &count)) return false;
+    if (n->input_count < 3 || !wa__graph_const_ints(b->g, n->inputs[1], starts, WA_RANK_MAX, &count)) return false;
     bool given = n->input_count > 3 && n->inputs[3] != WA_NONE, stepped = n->input_count > 4 && n->inputs[4] != WA_NONE;
     if (given && (!wa__graph_const_ints(b->g, n->inputs[3], axes, WA_RANK_MAX, &axis_count) || axis_count != count)) return false;
     if (stepped && (!wa__graph_const_ints(b->g, n->inputs[4], steps, WA_RANK_MAX, &step_count) || step_count != count)) return false;
@@ -142,8 +169,10 @@ static bool slice_of(const wa_plan_builder *b, const wa_node *n, int64_t *start,
         int64_t a = given ? axes[i] : (int64_t)i;
         if (a < 0) a += x->rank;
         if (a < 0 || a >= (int64_t)x->rank) return false;
-        int64_t k = stepped ? steps[i] : 1, dim = x->dims[a], s = starts[i] < 0 ? starts[i] + dim : starts[i];
-        if (k == 0 || k > INT32_MAX || k < -INT32_MAX) return false;
+        int64_t k = stepped ? steps[i] : 1, dim = x->dims[a], s = starts[i] < -dim ? -1 : starts[i] < 0 ? starts[i] + dim : starts[i];
+        if (k == 0) return false;
+        if (wa__gpu_type(b, n->outputs[0])->dims[a] < 2) k = k > 0 ? 1 : -1; /* a step nobody takes may be huge */
+        if (k > INT32_MAX || k < -INT32_MAX) return false;
         int64_t last = k > 0 ? dim : dim - 1;
         start[a] = s < 0 ? 0 : s > last ? last : s;
         step[a] = k;
@@ -154,8 +183,7 @@ static bool slice_of(const wa_plan_builder *b, const wa_node *n, int64_t *start,
 static const char *slice_refuses(wa_plan_builder *b, const wa_node *n)
 {
     int64_t start[WA_RANK_MAX], step[WA_RANK_MAX];
-    const char *why = rank_refuses(b, n);
-    return why ? why : slice_of(b, n, start, step) ? NULL : "a slice whose bounds are not constant has no WebGPU kernel";
+    return slice_of(b, n, start, step) ? NULL : "a slice whose bounds are not constant has no WebGPU kernel";
 }
 
 static wa_status slice_lower(wa_plan_builder *b, uint32_t node)
@@ -199,10 +227,10 @@ static wa_status expand_lower(wa_plan_builder *b, uint32_t node)
 
 const wa_gpu_row wa__gpu_move_rows[] = {
     {WA_OP_Gather, gather_refuses, gather_lower},
-    {WA_OP_Transpose, rank_refuses, transpose_lower},
-    {WA_OP_Concat, rank_refuses, parts_lower},
-    {WA_OP_Split, rank_refuses, parts_lower},
+    {WA_OP_Transpose, NULL, transpose_lower},
+    {WA_OP_Concat, NULL, parts_lower},
+    {WA_OP_Split, NULL, parts_lower},
     {WA_OP_Slice, slice_refuses, slice_lower},
-    {WA_OP_Expand, rank_refuses, expand_lower},
+    {WA_OP_Expand, NULL, expand_lower},
     {WA_OP_NONE, NULL, NULL},
 };

@@ -119,6 +119,10 @@ wa_status wa__plan_node_text(wa_plan_builder *b, uint32_t node, wa_text *out);
 wa_status wa__plan_block_add(wa_plan_builder *b, uint32_t memory, uint64_t bytes, uint32_t *out);
 void wa__plan_block_use(wa_plan_builder *b, uint32_t memory, uint32_t block, uint32_t step);
 wa_status wa__plan_fix_add(wa_plan_builder *b, uint32_t section, uint32_t element, uint32_t memory, uint32_t block, uint32_t side, uint64_t add);
+/* Whether a value has no elements: it needs no work to make, and its block, where one is bound, is never read. */
+bool wa__plan_empty(const wa_plan_builder *b, uint32_t value);
+/* Gives an empty value its block in a memory, unless it has one. */
+wa_status wa__plan_empty_block(wa_plan_builder *b, uint32_t memory, uint32_t value);
 /* Bytes of a value's type. */
 wa_status wa__plan_value_bytes(wa_plan_builder *b, uint32_t value, uint64_t *out);
 
@@ -187,6 +191,13 @@ extern const wa_gpu_row wa__gpu_reduce_rows[];
 extern const wa_gpu_row wa__gpu_math_rows[], wa__gpu_move_rows[], wa__gpu_seq_rows[]; /* end with op NONE */
 extern const wa_gpu_row wa__gpu_window_rows[];
 extern const wa_gpu_row wa__gpu_quant_rows[];
+extern const wa_gpu_row wa__gpu_index_rows[], wa__gpu_select_rows[]; /* end with op NONE */
+/* plan_gpu_move.c: a dense copy of all of a value. */
+wa_status wa__gpu_copy_all(wa_plan_builder *b, uint32_t node, uint32_t from, uint32_t to);
+/* plan_gpu_index.c: operators whose rows know empty inputs; what others give for one, as a word; a fill with it. */
+bool wa__gpu_takes_empty(wa_op op);
+bool wa__gpu_empty_value(const wa_plan_builder *b, const wa_node *n, uint32_t *bits);
+wa_status wa__gpu_fill(wa_plan_builder *b, uint32_t node, uint32_t value, uint32_t bits);
 const char *wa__gpu_elementwise_refuses(wa_plan_builder *b, const wa_node *n);
 wa_status wa__gpu_elementwise(wa_plan_builder *b, uint32_t node);
 static inline const wa_tensor_type *wa__gpu_type(const wa_plan_builder *b, uint32_t value) { return &b->g->values[value].type; }
