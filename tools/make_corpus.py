@@ -68,6 +68,95 @@ def make_onnx():
     put("onnx", "tiny14", without_weights(os.path.join(ROOT, "..", "..", "tests", "fixtures", "bert-tiny", "opset14.onnx")))
 
 
+def branch(name, nodes, outputs, inputs=(), init=()):
+    return helper.make_graph(nodes, name, list(inputs), outputs, list(init))
+
+
+def open_info(name):
+    v = onnx.ValueInfoProto()
+    v.name = name
+    return v
+
+
+def make_subgraphs():
+    """If in Loop in the model: captured values of both graphs around, a shadowing name, a child's initialiser, a
+    child output that is a captured value and one that is a constant."""
+    n = helper.make_node
+    two = numpy_helper.from_array(np.float32(2), "two")
+    then = branch("then", [n("Mul", ["v", "two"], ["t"]), n("Add", ["t", "x"], ["r"])], [info("r", None), info("x", None)], init=[two])
+    other = branch("else", [n("Constant", [], ["k"], value_float=3.0)], [info("v", None), info("k", None)])
+    body = branch("body", [n("Less", ["i", "limit"], ["small"]), n("If", ["small"], ["w", "e"], name="pick", then_branch=then, else_branch=other),
+                           n("Identity", ["c"], ["more"])], [open_info("more"), open_info("w"), open_info("e")],
+                  [info("i", [], TensorProto.INT64), info("c", [], TensorProto.BOOL), open_info("v")])
+    limit = numpy_helper.from_array(np.int64(1), "limit")
+    trips = numpy_helper.from_array(np.int64(2), "trips")
+    put("onnx", "subgraphs", model([n("Loop", ["trips", "", "x"], ["y", "all"], name="loop", body=body)], [info("x", [2])],
+                                   [info("y", [2]), info("all", None)], [limit, trips]))
+    step = branch("body", [n("Add", ["s", "a"], ["q"]), n("Identity", ["q"], ["o"])], [info("q", [2]), info("o", [2])], [info("s", [2]), info("a", [2])])
+    put("onnx", "scan", model([n("Scan", ["z", "x"], ["y", "all"], body=step, num_scan_inputs=1, scan_input_axes=[1], scan_output_directions=[1])],
+                              [info("z", [2]), info("x", [2, 3])], [info("y", [2]), info("all", [3, 2])]))
+
+
+def make_functions():
+    """A function of functions: attributes by reference, a default, an input left out, one result unused."""
+    n = helper.make_node
+    sets = [helper.make_opsetid("", 17), helper.make_opsetid("my", 1)]
+
+    def ref(node, name, to, kind):
+        a = node.attribute.add()
+        a.name, a.ref_attr_name, a.type = name, to, kind
+        return node
+    leaky = ref(n("LeakyRelu", ["a"], ["b"]), "alpha", "slope", onnx.AttributeProto.FLOAT)
+    const = ref(n("Constant", [], ["k"]), "value_float", "bias", onnx.AttributeProto.FLOAT)
+    clip = n("Clip", ["b", "low"], ["d"])
+    inner = helper.make_function("my", "Inner", ["a", "low"], ["e", "b"], [leaky, const, clip, n("Add", ["d", "k"], ["e"])], sets, ["slope"],
+                                 [helper.make_attribute("bias", 0.5)])
+    call = ref(n("Inner", ["p"], ["q", "unused"], domain="my"), "slope", "s", onnx.AttributeProto.FLOAT)
+    outer = helper.make_function("my", "Outer", ["p"], ["q", "p"], [call], sets, ["s"])
+    g = helper.make_graph([n("Outer", ["x"], ["y", "x2"], domain="my", s=0.25), n("Outer", ["y"], ["z"], domain="my", s=0.125)], "g", [info("x", [2])],
+                          [info("z", [2]), info("x2", [2])])
+    put("onnx", "functions", helper.make_model(g, opset_imports=sets, functions=[inner, outer], ir_version=8).SerializeToString())
+    me = helper.make_function("my", "Me", ["p"], ["q"], [n("Me", ["p"], ["q"], domain="my")], sets)
+    g = helper.make_graph([n("Me", ["x"], ["y"], domain="my")], "g", [info("x", [2])], [info("y", [2])])
+    put("onnx", "recursion", helper.make_model(g, opset_imports=sets, functions=[me], ir_version=8).SerializeToString())
+
+
+def make_types():
+    """Every element type as a constant, packed ones as raw bytes and in int32_data; sparse tensors; inputs of no shape."""
+    n = helper.make_node
+    kinds = [TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT8, TensorProto.UINT16, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64,
+             TensorProto.BOOL, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.UINT32, TensorProto.UINT64, TensorProto.BFLOAT16,
+             TensorProto.FLOAT8E4M3FN, TensorProto.FLOAT8E4M3FNUZ, TensorProto.FLOAT8E5M2, TensorProto.FLOAT8E5M2FNUZ, TensorProto.UINT4,
+             TensorProto.INT4, TensorProto.FLOAT4E2M1, TensorProto.FLOAT8E8M0, TensorProto.UINT2, TensorProto.INT2]
+    init = [helper.make_tensor(f"t{k}", k, [3], [1, 0, 1]) for k in kinds]
+    raw = onnx.TensorProto()
+    raw.name, raw.data_type, raw.raw_data = "raw", TensorProto.INT4, b"\x21\x03"
+    raw.dims.append(3)
+    nodes = [n("Identity", [f"t{k}"], [f"y{k}"]) for k in kinds]
+    outputs = [info(f"y{k}", [3], k) for k in kinds]
+    for k in (TensorProto.DOUBLE, TensorProto.FLOAT8E5M2, TensorProto.INT4):
+        nodes += [n("ConstantOfShape", ["shape"], [f"f{k}"], value=helper.make_tensor("v", k, [1], [1])), n("Cast", ["x"], [f"c{k}"], to=k)]
+        outputs += [info(f"f{k}", [2], k), info(f"c{k}", None, k)]
+    init += [raw, numpy_helper.from_array(np.array([2], np.int64), "shape")]
+    put("onnx", "types", model(nodes, [info("x", None), info("in4", [3], TensorProto.INT4)], outputs, init, opset=23))
+    values = helper.make_tensor("sparse", TensorProto.FLOAT, [2], [1.5, -2.0])
+    flat = helper.make_sparse_tensor(values, helper.make_tensor("i", TensorProto.INT64, [2], [1, 5]), [2, 3])
+    pairs = helper.make_sparse_tensor(helper.make_tensor("", TensorProto.INT64, [1], [7]), helper.make_tensor("i", TensorProto.INT64, [1, 2], [1, 0]), [2, 2])
+    put("onnx", "sparse", model([n("Identity", ["sparse"], ["y"]), n("Constant", [], ["z"], sparse_value=pairs)], [],
+                                [info("y", [2, 3]), info("z", [2, 2], TensorProto.INT64)], sparse=[flat]))
+
+
+def make_old():
+    """Opset 5 and before: broadcasting by attributes, lists and types in attributes."""
+    n = helper.make_node
+    w = numpy_helper.from_array(np.arange(3, dtype=np.float32), "w")
+    s = numpy_helper.from_array(np.ones(3, np.float32), "s")
+    nodes = [n("Add", ["x", "w"], ["a"], broadcast=1, axis=1, consumed_inputs=[0, 0]), n("PRelu", ["a", "s"], ["b"]), n("Cast", ["b"], ["c"], to="DOUBLE"),
+             n("Cast", ["c"], ["d"], to="FLOAT"), n("Pad", ["d"], ["e"], pads=[0] * 8, mode="constant", value=0.0), n("Reshape", ["e"], ["f"], shape=[0, -1]),
+             n("Concat", ["f", "f"], ["g"]), n("Dropout", ["g"], ["y"], is_test=1)]
+    put("onnx", "old", model(nodes, [info("x", [2, 3, 2, 2])], [info("y", [2, 24])], [w, s], opset=3))
+
+
 def make_safetensors():
     def file(header, data=b""):
         h = json.dumps(header).encode() if not isinstance(header, bytes) else header
@@ -97,5 +186,9 @@ def make_config():
 
 
 make_onnx()
+make_subgraphs()
+make_functions()
+make_types()
+make_old()
 make_safetensors()
 make_config()

@@ -21,16 +21,19 @@ uint32_t wa__import_source(wa_graph *g, const wa_model_file *file);
 bool wa__import_name_ok(wa_str s);
 
 /* --- names to values (import_names.c) ------------------------------------------------------------ */
-typedef struct wa_names {
-    const wa_graph *g; /* borrowed; names are those of its values */
-    uint32_t *slots;   /* value + 1 */
+typedef struct wa_name {
+    wa_str name; /* borrowed from the model file, never empty */
+    uint32_t value;
+} wa_name;
+typedef struct wa_names { /* all zero: empty */
+    wa_name *slots;
     size_t cap, count;
 } wa_names;
-void wa__names_init(wa_names *n, const wa_graph *g);
 void wa__names_done(wa_names *n);
-uint32_t wa__names_find(const wa_names *n, wa_str name); /* WA_NONE when absent */
-/* The value's name must not be there yet. False when out of memory. */
-bool wa__names_add(wa_names *n, uint32_t value);
+/* False when the name is not there. A name may stand for WA_NONE. */
+bool wa__names_find(const wa_names *n, wa_str name, uint32_t *value);
+/* Adds a name, or gives it another value. False when out of memory. */
+bool wa__names_put(wa_names *n, wa_str name, uint32_t value);
 
 /* --- JSON (import_json.c) -------------------------------------------------------------------------- */
 /* Parses with caps on size, depth and number of values; duplicate keys are refused. The caller

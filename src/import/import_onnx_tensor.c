@@ -23,7 +23,8 @@ static const char *type_name(int64_t onnx)
         "undefined",      "float",      "uint8",          "int8",       "uint16",   "int16",
         "int32",          "int64",      "string",         "bool",       "float16",  "double",
         "uint32",         "uint64",     "complex64",      "complex128", "bfloat16", "float8e4m3fn",
-        "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "uint4",      "int4",     "float4e2m1"};
+        "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "uint4",      "int4",     "float4e2m1",
+        "float8e8m0",     "uint2",      "int2"};
     return onnx >= 0 && onnx < (int64_t)(sizeof names / sizeof *names) ? names[onnx] : "unknown";
 }
 
@@ -145,7 +146,7 @@ static wa_status find_external(const wa_onnx *o, const wa_onnx_tensor *t, const 
         if (f.number == T_EXTERNAL) WA_TRY(read_entry(o, t, f.body, &x, err));
     }
     const wa_model_file *found = NULL;
-    wa_status s = wa__model_file_beside(o->files, o->file->name, x.location, &found, err);
+    wa_status s = wa__model_file_beside(o->m->files, o->m->file->name, x.location, &found, err);
     if (s != WA_OK) return wa__fail_in(err, s, "tensor \"%.*s\" at byte %zu", WA_STR_ARG(t->name), t->offset);
     uint64_t left = x.offset <= found->size ? found->size - x.offset : 0;
     if (x.offset > found->size || (x.has_length && x.length > left))
@@ -191,49 +192,63 @@ static uint32_t typed_field(wa_dtype d, unsigned *wire)
     return T_INT32;
 }
 
-static wa_status typed_const(wa_onnx *o, const wa_onnx_tensor *t, wa_str name, uint32_t *value, wa_error *err)
+/* int32_data holds one element a number; of the types below a byte, one byte of them. */
+static wa_status typed_data(const wa_onnx *o, const wa_onnx_tensor *t, void **owned, wa_error *err)
 {
-    unsigned wire = 0;
+    unsigned wire = 0, size = wa__dtype_size(t->type.dtype);
     uint32_t field = typed_field(t->type.dtype, &wire);
-    uint64_t count = 0;
-    bool packed = wa__dtype_is_packed(t->type.dtype); /* a number of the list is then a byte of elements */
-    uint64_t want = packed ? wa__bytes(&t->type) : (uint64_t)wa__count(&t->type);
-    unsigned size = packed ? 1 : wa__dtype_size(t->type.dtype);
+    uint64_t count = 0, want = size ? (uint64_t)wa__count(&t->type) : wa__bytes(&t->type);
+    if (!size) size = 1;
     WA_TRY(wa__pb_list(t->body, field, wire, NULL, NULL, &count, err));
     if (count != want)
         return wa__fail(err, WA_CORRUPT,
-                        "%s: tensor \"%.*s\" at byte %zu has %llu %s, its shape says %llu", o->what,
-                        WA_STR_ARG(t->name), t->offset, (unsigned long long)count, packed ? "bytes" : "elements",
-                        (unsigned long long)want);
+                        "%s: tensor \"%.*s\" at byte %zu has %llu elements, its shape says %llu", o->what,
+                        WA_STR_ARG(t->name), t->offset, (unsigned long long)count, (unsigned long long)want);
     typed_to to = {wa__alloc((size_t)count, size), size};
     if (!to.data) return wa__no_memory(err, "a tensor");
-    wa_status s = wa__pb_list(t->body, field, wire, put_typed, &to, NULL, err);
-    if (s == WA_OK) *value = wa__graph_const(o->g, name, &t->type, to.data, -1);
-    if (s == WA_OK && *value == WA_NONE) s = wa__no_memory(err, "a constant");
-    wa__free(to.data);
-    return s;
+    *owned = to.data;
+    return wa__pb_list(t->body, field, wire, put_typed, &to, NULL, err);
+}
+
+wa_status wa__onnx_tensor_data(const wa_onnx *o, const wa_onnx_tensor *t, const wa_model_file **file, const uint8_t **data, void **owned,
+                               wa_error *err)
+{
+    uint64_t bytes = 0, size = t->raw.len;
+    *file = o->m->file;
+    *data = (const uint8_t *)t->raw.ptr;
+    *owned = NULL;
+    if (!wa__type_bytes(&t->type, &bytes))
+        return wa__fail(err, WA_CORRUPT, "%s: tensor \"%.*s\" at byte %zu has an impossible size", o->what,
+                        WA_STR_ARG(t->name), t->offset);
+    if (t->external)
+        WA_TRY(find_external(o, t, file, data, &size, err));
+    else if (!t->has_raw) {
+        WA_TRY(typed_data(o, t, owned, err));
+        *data = *owned;
+        return WA_OK;
+    }
+    if (size != bytes)
+        return wa__fail(
+            err, WA_CORRUPT, "%s: tensor \"%.*s\" at byte %zu has %llu bytes of data, its shape needs %llu",
+            o->what, WA_STR_ARG(t->name), t->offset, (unsigned long long)size, (unsigned long long)bytes);
+    return WA_OK;
 }
 
 wa_status wa__onnx_tensor_const(wa_onnx *o, const wa_onnx_tensor *t, wa_str name, uint32_t *value,
                                 wa_error *err)
 {
-    uint64_t bytes = 0, size = t->raw.len;
-    const wa_model_file *file = o->file;
-    const uint8_t *data = (const uint8_t *)t->raw.ptr;
-    if (!wa__type_bytes(&t->type, &bytes))
-        return wa__fail(err, WA_CORRUPT, "%s: tensor \"%.*s\" at byte %zu has an impossible size", o->what,
-                        WA_STR_ARG(t->name), t->offset);
-    if (t->external)
-        WA_TRY(find_external(o, t, &file, &data, &size, err));
-    else if (!t->has_raw)
-        return typed_const(o, t, name, value, err);
-    if (size != bytes)
-        return wa__fail(
-            err, WA_CORRUPT, "%s: tensor \"%.*s\" at byte %zu has %llu bytes of data, its shape needs %llu",
-            o->what, WA_STR_ARG(t->name), t->offset, (unsigned long long)size, (unsigned long long)bytes);
-    uint32_t source = bytes ? wa__import_source(o->g, file) : 0;
-    if (source == WA_NONE) return wa__no_memory(err, "a source");
-    *value =
-        wa__graph_const(o->g, name, &t->type, bytes ? (const void *)data : "", bytes ? (int32_t)source : -1);
-    return *value == WA_NONE ? wa__no_memory(err, "a constant") : WA_OK;
+    const wa_model_file *file = NULL;
+    const uint8_t *data = NULL;
+    void *owned = NULL;
+    wa_status s = wa__onnx_tensor_data(o, t, &file, &data, &owned, err);
+    uint32_t source = 0;
+    *value = WA_NONE;
+    if (s == WA_OK) {
+        bool borrow = !owned && wa__bytes(&t->type) > 0;
+        if (borrow) source = wa__onnx_source(o, file);
+        if (source != WA_NONE) *value = wa__graph_const(o->g, name, &t->type, owned || borrow ? (const void *)data : "", borrow ? (int32_t)source : -1);
+        if (*value == WA_NONE) s = wa__no_memory(err, "a constant");
+    }
+    wa__free(owned);
+    return s;
 }

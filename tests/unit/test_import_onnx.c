@@ -246,8 +246,10 @@ static void test_unknown_operators(void **state)
 {
     (void)state;
     pb second = make_node("FusedThing", "com.example", "y", "z");
-    refuse_graph(make_node("Loop", NULL, "x", "y"), &second, "z", WA_UNSUPPORTED,
-                 "Loop (ai.onnx, opset 13, 1 node), FusedThing (com.example");
+    refuse_graph(make_node("Loops", NULL, "x", "y"), &second, "z", WA_UNSUPPORTED,
+                 "Loops (ai.onnx, opset 13, 1 node), FusedThing (com.example");
+    refuse_graph(make_node("SequenceEmpty", NULL, "x", "y"), NULL, "y", WA_UNSUPPORTED, "no strings, sequences, maps or optionals");
+    refuse_graph(make_node("Normalizer", "ai.onnx.ml", "x", "y"), NULL, "y", WA_UNSUPPORTED, "Normalizer (ai.onnx.ml");
     refuse_graph(make_node("FusedMatMul", "wa", "x w", "y"), NULL, "y", WA_UNSUPPORTED, "FusedMatMul (wa");
     refuse_graph(make_node("FusedMatMul", NULL, "x w", "y"), NULL, "y", WA_UNSUPPORTED,
                  "FusedMatMul (ai.onnx");
@@ -269,8 +271,8 @@ static void test_broken_graphs(void **state)
     refuse_graph(make_node("Add", NULL, "- x", "y"), NULL, "y", WA_CORRUPT, "input 0 is required");
     refuse_graph(make_node("Relu", NULL, "x", "y z"), NULL, "y", WA_UNSUPPORTED, "has 2 outputs");
     refuse_graph(make_node("", NULL, "x", "y"), NULL, "y", WA_CORRUPT, "names no operator");
-    pb g = graph_of(make_node("Relu", NULL, "x", "y"), NULL, "y"), old = make_model(&g, 6);
-    refuse(&old, WA_UNSUPPORTED, "opset 6");
+    pb g = graph_of(make_node("Relu", NULL, "x", "y"), NULL, "y"), old = make_model(&g, 0);
+    refuse(&old, WA_CORRUPT, "does not say its opset version");
     pb twice = g, out = make_info("y", "n", 2);
     pb_msg(&twice, 12, &out);
     pb m = make_model(&twice, 13);
