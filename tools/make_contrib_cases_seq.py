@@ -122,6 +122,9 @@ def group_query(heads=2, kv=1, size=16):
         q = f(batch, s, (heads + 2 * kv) * size if packed else heads * size)
         new = [None, None] if packed else [f(batch, s, kv * size), f(batch, s, kv * size)]
         old = [f(batch, kv, past, size), f(batch, kv, past, size)] if past else [None, None]
+        used = attrs.pop("used", past)
+        for a in old if past else []:
+            a[:, :, used:] = 0  # a buffer: nothing stands behind the tokens so far
         more = attrs.pop("more", [])
         rotary = [f(16, size // 2), f(16, size // 2)] if attrs.get("do_rotary") else [None, None] if more else []
         arrays = [q] + new + old + [np.array(lengths, np.int32), np.array([total], np.int32)] + rotary + more
@@ -132,6 +135,9 @@ def group_query(heads=2, kv=1, size=16):
     yield case("gqa_decode", 1, 5, [5], 6, do_rotary=1)
     yield case("gqa_decode_interleaved", 1, 5, [5], 6, do_rotary=1, rotary_interleaved=1)
     yield case("gqa_decode_batch", 1, 5, [3, 5], 6, do_rotary=1)
+    yield case("gqa_buffer", 1, 8, [5], 6, do_rotary=1, used=5)
+    yield case("gqa_buffer_prompt", 4, 8, [3], 4, do_rotary=1, used=0)
+    yield case("gqa_buffer_chunk", 2, 8, [5], 6, used=4, local_window_size=3)
     yield case("gqa_window", 6, 0, [5], 6, local_window_size=2)
     yield case("gqa_softcap", 3, 4, [6], 7, softcap=2.0)
     yield case("gqa_smooth", 3, 0, [2], 3, smooth_softmax=1)

@@ -26,20 +26,21 @@ typedef struct wa_recurrence {
 } wa_recurrence;
 wa_status wa__recurrence_describe(const wa_kernel_args *a, wa_recurrence *out, wa_error *err) WA_MUST_CHECK;
 
-/* One sequence: batch row and direction. Everything f32. */
+/* Up to WA_RECURRENCE_ROWS batch rows of one direction, which share every load of the weights. Everything f32. */
+#define WA_RECURRENCE_ROWS 4
 typedef struct wa_recurrence_task {
     const wa_recurrence *c;
-    const float *xw;     /* of step 0; steps are xw_step apart */
-    int64_t xw_step;
-    const float *r;      /* [H,G*H] */
-    const float *extra;  /* or NULL */
-    const float *state;  /* or NULL: zeros */
-    int64_t length;      /* steps of this sequence */
-    uint32_t direction;  /* which of the activations and ways */
-    float *y;            /* of step 0; steps are y_step apart */
+    uint32_t rows, direction; /* direction: which of the activations and ways */
+    const float *r;           /* [H,G*H] */
+    const float *extra;       /* or NULL */
+    const float *xw;          /* of the first row and step; rows are xw_row apart, steps xw_step */
+    int64_t xw_row, xw_step;
+    const float *state;       /* of the first row, or NULL: zeros; rows are state_width apart, as in last */
+    int64_t length[WA_RECURRENCE_ROWS]; /* steps of each row */
+    float *y;                 /* of the first row and step; rows are hidden apart, steps y_step */
     int64_t y_step;
     float *last;
-    float *room;         /* (G + 2) * H floats, 64-aligned */
+    float *room;              /* rows * (G + 2) * H floats */
 } wa_recurrence_task;
 void wa__recurrence_task_cpu(const wa_recurrence_task *t);
 void wa__recurrence_task_avx2(const wa_recurrence_task *t);

@@ -1,32 +1,42 @@
-/* Body of recurrence_any.c and recurrence_avx2.c: one sequence of a recurrence, step by step; the recurrent
- * product adds rows of the weights, scaled by the hidden state, to all gates. See recurrence.h. */
+/* Body of recurrence_any.c and recurrence_avx2.c: some sequences of a recurrence, step by step; the
+ * recurrent product adds rows of the weights, scaled by the hidden states, to all gates. See recurrence.h. */
 #include "kernels/recurrence.h"
 #include "kernels/vec.h"
 
-/* to[n] += sum over i of v[i] * w[i][from..from+n), rows `row` floats apart. */
-static void add_product(float *to, const float *v, const float *w, int64_t row, int64_t count, int64_t n)
+/* For each row: to[n] += sum over i of v[i] * w[i][0..n), rows of w `step` floats apart. */
+V_INLINE void add_rows(float *to, int64_t to_row, const float *v, int64_t v_row, const float *w, int64_t step, int64_t count, int64_t n, const int rows, const int wide)
 {
     int64_t j = 0;
-    for (; j + 32 <= n; j += 32) {
-        v8 s0 = v_load(to + j), s1 = v_load(to + j + 8), s2 = v_load(to + j + 16), s3 = v_load(to + j + 24);
+    for (; j + 8 * wide <= n; j += 8 * wide) {
+        v8 s[WA_RECURRENCE_ROWS * 4];
         const float *p = w + j;
-        for (int64_t i = 0; i < count; i++, p += row) {
-            v8 f = v_set(v[i]);
-            s0 = v_fma(f, v_load(p), s0);
-            s1 = v_fma(f, v_load(p + 8), s1);
-            s2 = v_fma(f, v_load(p + 16), s2);
-            s3 = v_fma(f, v_load(p + 24), s3);
-        }
-        v_store(to + j, s0);
-        v_store(to + j + 8, s1);
-        v_store(to + j + 16, s2);
-        v_store(to + j + 24, s3);
+        for (int q = 0; q < rows; q++)
+            for (int k = 0; k < wide; k++) s[q * wide + k] = v_load(to + q * to_row + j + 8 * k);
+        for (int64_t i = 0; i < count; i++, p += step)
+            for (int k = 0; k < wide; k++) {
+                v8 x = v_load(p + 8 * k);
+                for (int q = 0; q < rows; q++) s[q * wide + k] = v_fma(v_set(v[q * v_row + i]), x, s[q * wide + k]);
+            }
+        for (int q = 0; q < rows; q++)
+            for (int k = 0; k < wide; k++) v_store(to + q * to_row + j + 8 * k, s[q * wide + k]);
     }
     for (; j < n; j += 8) {
         int64_t left = n - j < 8 ? n - j : 8;
-        v8 s = v_load_part(to + j, left, 0);
-        for (int64_t i = 0; i < count; i++) s = v_fma(v_set(v[i]), left == 8 ? v_load(w + i * row + j) : v_load_part(w + i * row + j, left, 0), s);
-        v_store_part(to + j, left, s);
+        for (int q = 0; q < rows; q++) {
+            v8 s = v_load_part(to + q * to_row + j, left, 0);
+            for (int64_t i = 0; i < count; i++) s = v_fma(v_set(v[q * v_row + i]), v_load_part(w + i * step + j, left, 0), s);
+            v_store_part(to + q * to_row + j, left, s);
+        }
+    }
+}
+
+static void add_product(uint32_t rows, float *to, int64_t to_row, const float *v, int64_t v_row, const float *w, int64_t step, int64_t count, int64_t n)
+{
+    switch (rows) {
+    case 1: add_rows(to, to_row, v, v_row, w, step, count, n, 1, 4); break;
+    case 2: add_rows(to, to_row, v, v_row, w, step, count, n, 2, 4); break;
+    case 3: add_rows(to, to_row, v, v_row, w, step, count, n, 3, 2); break;
+    default: add_rows(to, to_row, v, v_row, w, step, count, n, 4, 2); break;
     }
 }
 
@@ -61,38 +71,47 @@ static void activate(const wa_rnn_act *f, float clip, float *v, int64_t n)
     }
 }
 
-static void rnn_step(const wa_recurrence_task *t, float *h, float *g)
+typedef struct rows { /* of the task's room; each row's vectors */
+    float *h, *other, *g; /* other: the cell, or what GRU needs */
+    int64_t h_row, g_row;
+} rows;
+
+static void rnn_step(const wa_recurrence_task *t, const rows *m)
 {
     int64_t n = t->c->hidden;
-    add_product(g, h, t->r, n, n, n);
-    activate(t->c->act + t->direction, t->c->clip, g, n);
-    memcpy(h, g, (size_t)n * sizeof *h);
+    add_product(t->rows, m->g, m->g_row, m->h, m->h_row, t->r, n, n, n);
+    for (uint32_t q = 0; q < t->rows; q++) {
+        activate(t->c->act + t->direction, t->c->clip, m->g + q * m->g_row, n);
+        memcpy(m->h + q * m->h_row, m->g + q * m->g_row, (size_t)n * sizeof *m->h);
+    }
 }
 
-static void gru_step(const wa_recurrence_task *t, float *h, float *g, float *room)
+static void gru_step(const wa_recurrence_task *t, const rows *m)
 {
     int64_t n = t->c->hidden, gh = 3 * n;
     const wa_rnn_act *f = t->c->act + 2 * t->direction;
-    add_product(g, h, t->r, gh, n, 2 * n);
-    activate(&f[0], t->c->clip, g, 2 * n);
-    if (t->c->linear_before_reset) {
-        for (int64_t j = 0; j < n; j++) room[j] = t->extra ? t->extra[j] : 0;
-        add_product(room, h, t->r + 2 * n, gh, n, n);
-        for (int64_t j = 0; j < n; j++) g[2 * n + j] += g[n + j] * room[j];
-    } else {
-        for (int64_t j = 0; j < n; j++) room[j] = g[n + j] * h[j];
-        add_product(g + 2 * n, room, t->r + 2 * n, gh, n, n);
+    bool after = t->c->linear_before_reset;
+    add_product(t->rows, m->g, m->g_row, m->h, m->h_row, t->r, gh, n, 2 * n);
+    for (uint32_t q = 0; q < t->rows; q++) {
+        float *g = m->g + q * m->g_row, *h = m->h + q * m->h_row, *x = m->other + q * m->h_row;
+        activate(&f[0], t->c->clip, g, 2 * n);
+        for (int64_t j = 0; j < n; j++) x[j] = after ? t->extra ? t->extra[j] : 0 : g[n + j] * h[j];
     }
-    activate(&f[1], t->c->clip, g + 2 * n, n);
-    for (int64_t j = 0; j < n; j++) h[j] = (1 - g[j]) * g[2 * n + j] + g[j] * h[j];
+    if (after) add_product(t->rows, m->other, m->h_row, m->h, m->h_row, t->r + 2 * n, gh, n, n);
+    else add_product(t->rows, m->g + 2 * n, m->g_row, m->other, m->h_row, t->r + 2 * n, gh, n, n);
+    for (uint32_t q = 0; q < t->rows; q++) {
+        float *g = m->g + q * m->g_row, *h = m->h + q * m->h_row, *x = m->other + q * m->h_row;
+        for (int64_t j = 0; after && j < n; j++) g[2 * n + j] += g[n + j] * x[j];
+        activate(&f[1], t->c->clip, g + 2 * n, n);
+        for (int64_t j = 0; j < n; j++) h[j] = (1 - g[j]) * g[2 * n + j] + g[j] * h[j];
+    }
 }
 
-static void lstm_step(const wa_recurrence_task *t, float *h, float *g, float *cell)
+static void lstm_gates(const wa_recurrence_task *t, float *h, float *cell, float *g)
 {
     int64_t n = t->c->hidden;
     const wa_rnn_act *f = t->c->act + 3 * t->direction;
     const float *p = t->extra;
-    add_product(g, h, t->r, 4 * n, n, 4 * n);
     for (int64_t j = 0; p && j < n; j++) {
         g[j] += p[j] * cell[j];
         g[2 * n + j] += p[2 * n + j] * cell[j];
@@ -110,28 +129,49 @@ static void lstm_step(const wa_recurrence_task *t, float *h, float *g, float *ce
     for (int64_t j = 0; j < n; j++) h[j] *= g[n + j];
 }
 
+static void lstm_step(const wa_recurrence_task *t, const rows *m)
+{
+    int64_t n = t->c->hidden;
+    add_product(t->rows, m->g, m->g_row, m->h, m->h_row, t->r, 4 * n, n, 4 * n);
+    for (uint32_t q = 0; q < t->rows; q++) lstm_gates(t, m->h + q * m->h_row, m->other + q * m->h_row, m->g + q * m->g_row);
+}
+
+/* The row's last state is kept when its sequence ends: what later steps compute for it is not used. */
+static void save(const wa_recurrence_task *t, const rows *m, uint32_t q)
+{
+    int64_t n = t->c->hidden;
+    float *to = t->last + q * t->c->state_width;
+    memcpy(to, m->h + q * m->h_row, (size_t)n * sizeof *to);
+    if (t->c->kind == WA_CELL_LSTM) memcpy(to + n, m->other + q * m->h_row, (size_t)n * sizeof *to);
+}
+
 void WA_ISA(wa__recurrence_task)(const wa_recurrence_task *t)
 {
     const wa_recurrence *c = t->c;
     int64_t n = c->hidden, gh = c->gates * n;
-    float *h = t->room, *other = h + n, *g = other + n; /* other: the cell, or what GRU needs */
-    for (int64_t j = 0; j < n; j++) {
-        h[j] = t->state ? t->state[j] : 0;
-        other[j] = t->state && c->kind == WA_CELL_LSTM ? t->state[n + j] : 0;
+    rows m = {.h = t->room, .other = t->room + t->rows * n, .g = t->room + 2 * t->rows * n, .h_row = n, .g_row = gh};
+    for (uint32_t q = 0; q < t->rows; q++) {
+        const float *state = t->state ? t->state + q * c->state_width : NULL;
+        for (int64_t j = 0; j < n; j++) {
+            m.h[q * n + j] = state ? state[j] : 0;
+            m.other[q * n + j] = state && c->kind == WA_CELL_LSTM ? state[n + j] : 0;
+        }
+        if (t->length[q] == 0) save(t, &m, q);
     }
     for (int64_t s = 0; s < c->steps; s++) {
-        int64_t at = s < t->length && c->reverse[t->direction] ? t->length - 1 - s : s;
-        float *y = t->y + at * t->y_step;
-        if (s >= t->length) {
-            memset(y, 0, (size_t)n * sizeof *y);
-            continue;
+        int64_t at[WA_RECURRENCE_ROWS];
+        for (uint32_t q = 0; q < t->rows; q++) {
+            at[q] = s < t->length[q] && c->reverse[t->direction] ? t->length[q] - 1 - s : s;
+            memcpy(m.g + q * gh, t->xw + q * t->xw_row + at[q] * t->xw_step, (size_t)gh * sizeof *m.g);
         }
-        memcpy(g, t->xw + at * t->xw_step, (size_t)gh * sizeof *g);
-        if (c->kind == WA_CELL_RNN) rnn_step(t, h, g);
-        else if (c->kind == WA_CELL_GRU) gru_step(t, h, g, other);
-        else lstm_step(t, h, g, other);
-        memcpy(y, h, (size_t)n * sizeof *y);
+        if (c->kind == WA_CELL_RNN) rnn_step(t, &m);
+        else if (c->kind == WA_CELL_GRU) gru_step(t, &m);
+        else lstm_step(t, &m);
+        for (uint32_t q = 0; q < t->rows; q++) {
+            float *y = t->y + q * n + at[q] * t->y_step;
+            if (s < t->length[q]) memcpy(y, m.h + q * n, (size_t)n * sizeof *y);
+            else memset(y, 0, (size_t)n * sizeof *y);
+            if (s + 1 == t->length[q]) save(t, &m, q);
+        }
     }
-    memcpy(t->last, h, (size_t)n * sizeof *h);
-    if (c->kind == WA_CELL_LSTM) memcpy(t->last + n, other, (size_t)n * sizeof *h);
 }
