@@ -79,7 +79,7 @@ static bool close_enough(const options *o, double want, double have, double larg
 {
     if (isnan(want) || isnan(have)) return isnan(want) && isnan(have);
     if (isinf(want) || isinf(have)) return want == have;
-    if (o->to_max > 0) return fabs(want - have) <= o->to_max * largest;
+    if (o->to_max > 0) return fabs(want - have) <= o->atol + o->to_max * largest;
     return fabs(want - have) <= o->atol + o->rtol * fabs(want);
 }
 
