@@ -62,6 +62,11 @@ function place(bytes, to, dst, transform, dtype, [rows, cols, ld, col]) {
     new Int32Array(to.buffer, to.byteOffset + dst, narrow.length).set(narrow);
     return;
   }
+  if (transform === TRANSFORM.WIDEN) {
+    const from = dtype === DTYPE.U16 ? new Uint16Array(bytes.slice().buffer) : new Int16Array(bytes.slice().buffer);
+    new Int32Array(to.buffer, to.byteOffset + dst, from.length).set(from);
+    return;
+  }
   const f = widened(bytes, dtype);
   if (transform === TRANSFORM.COPY2D) for (let r = 0; r < rows; r++) words.set(f.subarray(r * cols, (r + 1) * cols), r * ld + col);
   else if (transform === TRANSFORM.TRANSPOSE2D) for (let r = 0; r < rows; r++) for (let c = 0; c < cols; c++) words[c * ld + col + r] = f[r * cols + c];

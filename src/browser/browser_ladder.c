@@ -30,7 +30,7 @@ static const wa_browser_step chromium_steps[] = {
 enum { STEP_DEFAULTS, STEP_UNSAFE, STEP_VULKAN, STEP_SERVER, STEP_SOFTWARE };
 
 /* WebNN alone: its contexts need no adapter. */
-static const wa_browser_step webnn_step = {.name = "webnn", .software = true, .limit_ms = SOFTWARE_MS};
+static const wa_browser_step webnn_step = {.name = "webnn", .limit_ms = SOFTWARE_MS};
 
 static const wa_browser_step firefox_steps[] = {
     {.name = "defaults", .icd = true, .limit_ms = STEP_MS},

@@ -159,6 +159,7 @@ wa_status wa__plan_cpu_copy(wa_plan_builder *b, uint32_t value, uint32_t block);
 
 /* plan_nn.c: NULL when WebNN can run the node, else why not; calls of a node; a segment's begin and end
  * (nodes [first, end)); the tensor of a root value. */
+bool wa__plan_nn_has(wa_op op); /* whether there is a row for the operator */
 const char *wa__plan_nn_refuses(wa_plan_builder *b, uint32_t node);
 wa_status wa__plan_nn_node(wa_plan_builder *b, uint32_t node);
 wa_status wa__plan_nn_begin(wa_plan_builder *b);

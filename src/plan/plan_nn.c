@@ -73,6 +73,8 @@ static const wa_nn_row *row_of(wa_op op)
     return op == WA_OP_Elementwise || op == WA_OP_Identity || wa__op_info(op)->elementwise ? &elementwise : NULL;
 }
 
+bool wa__plan_nn_has(wa_op op) { return row_of(op) != NULL; }
+
 static const char *tensor_refuses(const wa_plan_builder *b, uint32_t value)
 {
     if (value == WA_NONE) return NULL;
@@ -163,6 +165,7 @@ static wa_transform transform_of(wa_dtype from, wa_dtype to)
     case WA_F16: return to == WA_F32 ? WA_TRANSFORM_F16_TO_F32 : WA_TRANSFORM_PACK_PANELS;
     case WA_BF16: return to == WA_F32 ? WA_TRANSFORM_BF16_TO_F32 : WA_TRANSFORM_PACK_PANELS;
     case WA_F64: return to == WA_F32 ? WA_TRANSFORM_F64_TO_F32 : WA_TRANSFORM_PACK_PANELS;
+    case WA_I16: case WA_U16: return to == WA_I32 ? WA_TRANSFORM_WIDEN : WA_TRANSFORM_PACK_PANELS;
     case WA_BOOL: return to == WA_U8 ? WA_TRANSFORM_NONE : WA_TRANSFORM_PACK_PANELS;
     case WA_I64: case WA_U64: return to == WA_I64 ? WA_TRANSFORM_NONE : to == WA_I32 ? WA_TRANSFORM_I64_TO_I32 : WA_TRANSFORM_PACK_PANELS;
     default: return WA_TRANSFORM_PACK_PANELS; /* none that a page has */

@@ -545,6 +545,20 @@ wa_nn wa__nn_softmax(wa_plan_builder *b, wa_nn x, uint32_t axis)
     return wa__nn_call(b, WA_NN_softmax, &x, 1, &t);
 }
 
+/* Without keepDimensions: LiteRT's result lacks the axis whatever it was told. */
+wa_nn wa__nn_arg(wa_plan_builder *b, wa_nn_op op, wa_nn x, uint32_t axis)
+{
+    wa_tensor_type kept = wa__nn_type(b, x), out = {WA_I32, 0, {0}};
+    if (wa__nn_off(b)) return WA_NONE;
+    for (uint32_t i = 0; i < kept.rank; i++)
+        if (i != axis) out.dims[out.rank++] = kept.dims[i];
+    kept.dims[axis] = 1;
+    wa__nn_set_int(b, "axis", axis);
+    wa__nn_set_int(b, "keepDimensions", 0);
+    wa__nn_set_str(b, "outputDataType", "int32");
+    return wa__nn_like(b, wa__nn_call(b, op, &x, 1, &out), &kept);
+}
+
 wa_nn wa__nn_gather(wa_plan_builder *b, wa_nn x, wa_nn indices, uint32_t axis)
 {
     wa_tensor_type t = wa__nn_type(b, x), k = wa__nn_type(b, indices), out = {t.dtype, 0, {0}};

@@ -40,16 +40,41 @@ static wa_dtype value_type(const wa_plan_builder *b, wa_nn_op op, wa_dtype d)
     return d;
 }
 
+/* Numbers 0, 1, ... times stride along one axis of a shape of this rank. */
+static wa_nn steps(wa_plan_builder *b, uint32_t rank, uint32_t axis, int64_t n, int64_t stride)
+{
+    int64_t dims[WA_RANK_MAX];
+    for (uint32_t i = 0; i < rank; i++) dims[i] = i == axis ? n : 1;
+    return wa__nn_reshape(b, wa__nn_iota(b, WA_I32, n, 0, stride), rank, dims);
+}
+
+/* Indices along one axis (k of input 1) as places in the flat tensor, I32: LiteRT's own methods of elements
+ * take constant indices only. */
+static wa_nn flat_places(wa_plan_builder *b, const wa_node *n, const wa_tensor_type *t, uint32_t axis)
+{
+    wa_nn k = wa__nn_cast(b, indices(b, n, 1, WA_NN_gather, 1, t->dims[axis]), WA_I32);
+    wa_tensor_type s = wa__nn_type(b, k);
+    int64_t stride = 1;
+    if (wa__nn_off(b)) return WA_NONE;
+    if (wa__count(t) > INT32_MAX) wa__nn_refuse(b, "a tensor of more than 2^31 elements");
+    for (uint32_t i = t->rank; i-- > 0;) {
+        if (i == axis) k = wa__nn_scaled(b, k, (double)stride);
+        stride *= t->dims[i];
+    }
+    for (uint32_t i = t->rank, unit = 1; i-- > 0;) {
+        if (i != axis && s.dims[i] > 1) k = wa__nn_bin(b, WA_NN_add, k, steps(b, s.rank, i, s.dims[i], unit));
+        unit *= (uint32_t)t->dims[i];
+    }
+    return k;
+}
+
 static void gather_elements(wa_plan_builder *b, const wa_node *n)
 {
     wa_nn x = wa__nn_input(b, n, 0);
-    wa_tensor_type t = wa__nn_type(b, x), o = *wa__nn_of(b, n->outputs[0]);
+    wa_tensor_type t = wa__nn_type(b, x);
     uint32_t axis;
-    if (wa__nn_off(b) || !wa__nn_axis(b, wa__node_int(n, "axis", 0), t.rank, &axis)) return;
-    o.dtype = value_type(b, WA_NN_gatherElements, t.dtype);
-    wa_nn in[2] = {wa__nn_cast(b, x, o.dtype), indices(b, n, 1, WA_NN_gatherElements, 1, t.dims[axis])};
-    wa__nn_set_int(b, "axis", axis);
-    wa__nn_output(b, n, 0, wa__nn_call(b, WA_NN_gatherElements, in, 2, &o));
+    if (wa__nn_off(b) || t.rank == 0 || !wa__nn_axis(b, wa__node_int(n, "axis", 0), t.rank, &axis)) return;
+    wa__nn_output(b, n, 0, wa__nn_gather(b, wa__nn_reshape(b, x, 1, (int64_t[]){wa__count(&t)}), flat_places(b, n, &t, axis), 0));
 }
 
 /* The k-th index of a tuple counts from the end of axis k when negative. */
@@ -69,13 +94,42 @@ static wa_nn tuples(wa_plan_builder *b, const wa_node *n, uint32_t i, wa_nn_op o
     return wa__nn_where(b, wa__nn_bin(b, WA_NN_lesser, k, wa__nn_scalar(b, d, 0)), wa__nn_bin(b, WA_NN_add, k, dims), k);
 }
 
+/* Tuples within each batch: places among all batches' slices. */
+static void gather_batched(wa_plan_builder *b, const wa_node *n, wa_nn x)
+{
+    wa_tensor_type t = wa__nn_type(b, x), s = *wa__nn_of(b, n->inputs[1]);
+    uint32_t batch = (uint32_t)wa__node_int(n, "batch_dims", 0), last = s.rank - 1;
+    int64_t length = s.rank ? s.dims[last] : 0, slices = 1, dims[WA_RANK_MAX], unit = 1;
+    if (batch >= s.rank || batch + length > t.rank) {
+        wa__nn_refuse(b, "its tuples do not fit");
+        return;
+    }
+    wa_nn k = wa__nn_cast(b, tuples(b, n, 1, WA_NN_gatherND, &t, batch), WA_I32), place = WA_NONE;
+    for (int64_t q = length; q-- > 0;) {
+        wa_nn one = wa__nn_scaled(b, wa__nn_part(b, k, last, q, 1), (double)unit);
+        place = place == WA_NONE ? one : wa__nn_bin(b, WA_NN_add, place, one);
+        unit *= t.dims[batch + q];
+    }
+    for (uint32_t i = batch; i-- > 0;) {
+        place = wa__nn_bin(b, WA_NN_add, place, steps(b, s.rank, i, t.dims[i], unit));
+        unit *= t.dims[i];
+    }
+    uint32_t rank = 1;
+    for (uint32_t i = 0; i < t.rank; i++) {
+        if (i < batch + length) slices *= t.dims[i];
+        else dims[rank++] = t.dims[i];
+    }
+    dims[0] = slices;
+    wa__nn_output(b, n, 0, wa__nn_gather(b, wa__nn_reshape(b, x, rank, dims), wa__nn_reshape(b, place, last, s.dims), 0));
+}
+
 static void gather_nd(wa_plan_builder *b, const wa_node *n)
 {
     wa_nn x = wa__nn_input(b, n, 0);
     wa_tensor_type t = wa__nn_type(b, x), o = *wa__nn_of(b, n->outputs[0]);
     if (wa__nn_off(b)) return;
     if (wa__node_int(n, "batch_dims", 0) != 0) {
-        wa__nn_refuse(b, "WebNN's gatherND has no batch axes");
+        gather_batched(b, n, x);
         return;
     }
     o.dtype = value_type(b, WA_NN_gatherND, t.dtype);
@@ -83,31 +137,71 @@ static void gather_nd(wa_plan_builder *b, const wa_node *n)
     wa__nn_output(b, n, 0, wa__nn_call(b, WA_NN_gatherND, in, 2, &o));
 }
 
-static bool plain_scatter(wa_plan_builder *b, const wa_node *n)
+enum { MEETINGS_MAX = 1 << 22 };
+/* Updates [m, width] joined into x [rows, width] at rows k [m], several at one place too: WebNN's scatter
+ * has no reduction, so every update meets every row. */
+static wa_nn joined(wa_plan_builder *b, wa_str how, wa_nn x, wa_nn k, wa_nn updates)
+{
+    wa_tensor_type t = wa__nn_type(b, x), u = wa__nn_type(b, updates);
+    if (wa__nn_off(b)) return WA_NONE;
+    bool add = wa__str_is(how, "add"), mul = wa__str_is(how, "mul"), max = wa__str_is(how, "max");
+    if (t.dims[0] * u.dims[0] * u.dims[1] > MEETINGS_MAX) wa__nn_refuse(b, "WebNN's scatter has no reduction, and this one is too large to compose");
+    wa_dtype own = t.dtype, d = own == WA_F32 ? own : WA_I32;
+    double whole = max ? (d == WA_F32 ? -3.4028234663852886e38 : -2147483648.0) : (d == WA_F32 ? 3.4028234663852886e38 : 2147483647.0);
+    x = wa__nn_cast(b, x, d);
+    wa_nn up = wa__nn_reshape(b, wa__nn_cast(b, updates, d), 3, (int64_t[]){1, u.dims[0], u.dims[1]});
+    wa_nn rows = wa__nn_reshape(b, wa__nn_iota(b, WA_I32, t.dims[0], 0, 1), 3, (int64_t[]){t.dims[0], 1, 1});
+    wa_nn here = wa__nn_bin(b, WA_NN_equal, rows, wa__nn_reshape(b, k, 3, (int64_t[]){1, u.dims[0], 1}));
+    wa_nn met = wa__nn_where(b, here, up, wa__nn_scalar(b, d, add ? 0 : mul ? 1 : whole));
+    met = wa__nn_reduce(b, add ? WA_NN_reduceSum : mul ? WA_NN_reduceProduct : max ? WA_NN_reduceMax : WA_NN_reduceMin, met, 1u << 1, false);
+    return wa__nn_cast(b, wa__nn_bin(b, add ? WA_NN_add : mul ? WA_NN_mul : max ? WA_NN_max : WA_NN_min, x, met), own);
+}
+
+/* The reduction's name; length 0 for none. */
+static wa_str reduction(const wa_node *n)
 {
     const wa_attr *r = wa__attr_find(n->attrs, n->attr_count, "reduction");
-    if (!r || wa__str_is(r->s, "none")) return true;
-    wa__nn_refuse(b, "WebNN's scatter has no reduction");
-    return false;
+    return !r || r->kind != WA_ATTR_KIND_STRING || wa__str_is(r->s, "none") ? WA_STR("") : r->s;
 }
 
 static void scatter_elements(wa_plan_builder *b, const wa_node *n)
 {
     wa_nn x = wa__nn_input(b, n, 0);
-    wa_tensor_type t = wa__nn_type(b, x), o = t;
+    wa_tensor_type t = wa__nn_type(b, x), o = {WA_F32, 1, {0}};
     uint32_t axis;
-    if (wa__nn_off(b) || !plain_scatter(b, n) || !wa__nn_axis(b, wa__node_int(n, "axis", 0), t.rank, &axis)) return;
-    o.dtype = value_type(b, WA_NN_scatterElements, t.dtype);
-    wa_nn in[3] = {wa__nn_cast(b, x, o.dtype), indices(b, n, 1, WA_NN_scatterElements, 1, t.dims[axis]), wa__nn_cast(b, wa__nn_input(b, n, 2), o.dtype)};
-    wa__nn_set_int(b, "axis", axis);
-    wa__nn_output(b, n, 0, wa__nn_call(b, WA_NN_scatterElements, in, 3, &o));
+    if (wa__nn_off(b) || t.rank == 0 || !wa__nn_axis(b, wa__node_int(n, "axis", 0), t.rank, &axis)) return;
+    int64_t count = wa__count(wa__nn_of(b, n->inputs[1])), all = wa__count(&t);
+    if (reduction(n).len) {
+        wa_nn flat = wa__nn_reshape(b, x, 2, (int64_t[]){all, 1}), updates = wa__nn_reshape(b, wa__nn_input(b, n, 2), 2, (int64_t[]){count, 1});
+        wa__nn_output(b, n, 0, wa__nn_like(b, joined(b, reduction(n), flat, flat_places(b, n, &t, axis), updates), &t));
+        return;
+    }
+    o.dtype = value_type(b, WA_NN_scatterND, t.dtype);
+    o.dims[0] = wa__count(&t);
+    wa_nn in[3] = {wa__nn_reshape(b, wa__nn_cast(b, x, o.dtype), 1, o.dims), wa__nn_reshape(b, flat_places(b, n, &t, axis), 2, (int64_t[]){count, 1}),
+                   wa__nn_reshape(b, wa__nn_cast(b, wa__nn_input(b, n, 2), o.dtype), 1, &count)};
+    wa__nn_output(b, n, 0, wa__nn_like(b, wa__nn_call(b, WA_NN_scatterND, in, 3, &o), &t));
 }
 
 static void scatter_nd(wa_plan_builder *b, const wa_node *n)
 {
     wa_nn x = wa__nn_input(b, n, 0);
     wa_tensor_type t = wa__nn_type(b, x), o = t;
-    if (wa__nn_off(b) || !plain_scatter(b, n)) return;
+    if (wa__nn_off(b)) return;
+    const wa_tensor_type *s = wa__nn_of(b, n->inputs[1]);
+    if (reduction(n).len && s->rank) {
+        int64_t length = s->dims[s->rank - 1], m = wa__count(s) / length, unit = 1, rows = 1;
+        wa_nn k = wa__nn_cast(b, tuples(b, n, 1, WA_NN_gatherND, &t, 0), WA_I32), place = WA_NONE;
+        for (int64_t q = length; q-- > 0 && q < (int64_t)t.rank;) {
+            wa_nn one = wa__nn_scaled(b, wa__nn_part(b, k, s->rank - 1, q, 1), (double)unit);
+            place = place == WA_NONE ? one : wa__nn_bin(b, WA_NN_add, place, one);
+            unit *= t.dims[q];
+        }
+        for (int64_t q = 0; q < length; q++) rows *= t.dims[q];
+        wa_nn flat = wa__nn_reshape(b, x, 2, (int64_t[]){rows, wa__count(&t) / rows}), updates = wa__nn_reshape(b, wa__nn_input(b, n, 2), 2, (int64_t[]){m, wa__count(&t) / rows});
+        wa__nn_output(b, n, 0, wa__nn_like(b, joined(b, reduction(n), flat, place, updates), &t));
+        return;
+    }
     o.dtype = value_type(b, WA_NN_scatterND, t.dtype);
     wa_nn in[3] = {wa__nn_cast(b, x, o.dtype), tuples(b, n, 1, WA_NN_scatterND, &t, 0), wa__nn_cast(b, wa__nn_input(b, n, 2), o.dtype)};
     wa__nn_output(b, n, 0, wa__nn_call(b, WA_NN_scatterND, in, 3, &o));
@@ -137,7 +231,7 @@ static void top_k(wa_plan_builder *b, const wa_node *n)
 {
     enum { K_MAX = 32 };
     wa_nn x = wa__nn_input(b, n, 0), values[K_MAX], places[K_MAX];
-    wa_tensor_type t = wa__nn_type(b, x), o;
+    wa_tensor_type t = wa__nn_type(b, x);
     const wa_tensor_type *want = wa__nn_of(b, n->outputs[wa__nn_wants(n, 0) ? 0 : 1]);
     uint32_t axis;
     if (wa__nn_off(b) || !wa__nn_axis(b, wa__node_int(n, "axis", -1), t.rank, &axis)) return;
@@ -149,16 +243,10 @@ static void top_k(wa_plan_builder *b, const wa_node *n)
     }
     for (uint32_t i = 0; i < t.rank; i++) shape[i] = i == axis ? t.dims[axis] : 1;
     wa_nn line = wa__nn_reshape(b, wa__nn_iota(b, WA_I32, t.dims[axis], 0, 1), t.rank, shape);
-    o = t;
-    o.dtype = WA_I32;
-    o.dims[axis] = 1;
     wa_nn taken = WA_NONE;
     for (int64_t i = 0; i < k; i++) {
         wa_nn rest = taken == WA_NONE ? x : wa__nn_where(b, taken, wa__nn_scalar(b, WA_F32, largest ? -3.4028234663852886e38 : 3.4028234663852886e38), x);
-        wa__nn_set_int(b, "axis", axis);
-        wa__nn_set_int(b, "keepDimensions", 1);
-        wa__nn_set_str(b, "outputDataType", "int32");
-        places[i] = wa__nn_call(b, largest ? WA_NN_argMax : WA_NN_argMin, &rest, 1, &o);
+        places[i] = wa__nn_arg(b, largest ? WA_NN_argMax : WA_NN_argMin, rest, axis);
         values[i] = wa__nn_reduce(b, largest ? WA_NN_reduceMax : WA_NN_reduceMin, rest, 1u << axis, true);
         wa_nn here = wa__nn_bin(b, WA_NN_equal, line, places[i]);
         taken = taken == WA_NONE ? here : wa__nn_bin(b, WA_NN_logicalOr, taken, here);

@@ -15,6 +15,7 @@ typedef struct wa_nn_row {
 } wa_nn_row;
 /* End with op NONE. */
 extern const wa_nn_row wa__nn_math_rows[], wa__nn_fused_rows[], wa__nn_move_rows[], wa__nn_index_rows[], wa__nn_conv_rows[], wa__nn_more_rows[];
+void wa__nn_resize(wa_plan_builder *b, const wa_node *n);
 void wa__nn_elementwise(wa_plan_builder *b, const wa_node *n);
 
 /* --- refusing ------------------------------------------------------------------------------------- */
@@ -71,6 +72,8 @@ wa_nn wa__nn_expand(wa_plan_builder *b, wa_nn x, uint32_t rank, const int64_t *d
 wa_nn wa__nn_reduce(wa_plan_builder *b, wa_nn_op op, wa_nn x, uint32_t mask, bool keep);
 wa_nn wa__nn_matmul(wa_plan_builder *b, wa_nn x, wa_nn y);
 wa_nn wa__nn_softmax(wa_plan_builder *b, wa_nn x, uint32_t axis);
+/* Where the largest (or smallest) is along the axis, which is kept as 1: I32. */
+wa_nn wa__nn_arg(wa_plan_builder *b, wa_nn_op op, wa_nn x, uint32_t axis);
 wa_nn wa__nn_gather(wa_plan_builder *b, wa_nn x, wa_nn indices, uint32_t axis);
 wa_nn wa__nn_pad(wa_plan_builder *b, wa_nn x, const int64_t *before, const int64_t *after, const char *mode, double value);
 wa_nn wa__nn_reverse(wa_plan_builder *b, wa_nn x, uint32_t mask);

@@ -96,19 +96,13 @@ static void hardmax(wa_plan_builder *b, const wa_node *n)
 {
     wa_nn x = wa__nn_input(b, n, 0);
     if (wa__nn_off(b)) return;
-    wa_tensor_type t = wa__nn_type(b, x), k = {WA_I32, 0, {0}};
+    wa_tensor_type t = wa__nn_type(b, x);
     uint32_t axis;
     if (t.rank == 0 || !wa__nn_axis(b, wa__node_int(n, "axis", -1), t.rank, &axis)) {
         wa__nn_refuse(b, "a hardmax of rank 0");
         return;
     }
-    k = t;
-    k.dtype = WA_I32;
-    k.dims[axis] = 1;
-    wa__nn_set_int(b, "axis", axis);
-    wa__nn_set_int(b, "keepDimensions", 1);
-    wa__nn_set_str(b, "outputDataType", "int32");
-    wa_nn top = wa__nn_call(b, WA_NN_argMax, &x, 1, &k), places = wa__nn_iota(b, WA_I32, t.dims[axis], 0, 1);
+    wa_nn top = wa__nn_arg(b, WA_NN_argMax, x, axis), places = wa__nn_iota(b, WA_I32, t.dims[axis], 0, 1);
     int64_t dims[WA_RANK_MAX];
     for (uint32_t i = 0; i < t.rank; i++) dims[i] = i == axis ? t.dims[axis] : 1;
     wa__nn_output(b, n, 0, wa__nn_cast(b, wa__nn_bin(b, WA_NN_equal, top, wa__nn_reshape(b, places, t.rank, dims)), t.dtype));
@@ -237,22 +231,16 @@ static void reduce(wa_plan_builder *b, const wa_node *n)
 static void arg(wa_plan_builder *b, const wa_node *n)
 {
     wa_nn x = wa__nn_input(b, n, 0);
-    wa_tensor_type t = wa__nn_type(b, x), o;
+    wa_tensor_type t = wa__nn_type(b, x);
     uint32_t axis;
     wa_nn_op op = n->op == WA_OP_ArgMax ? WA_NN_argMax : WA_NN_argMin;
     if (wa__nn_off(b) || !wa__nn_axis(b, wa__node_int(n, "axis", 0), t.rank, &axis)) return;
     bool last = wa__node_int(n, "select_last_index", 0) != 0;
     if (!wa__nn_takes(b, op, 0, t.dtype) && t.dtype == WA_I64) x = wa__nn_cast(b, x, WA_I32);
     if (last) x = wa__nn_reverse(b, x, 1u << axis);
-    o = t;
-    o.dims[axis] = 1;
-    o.dtype = WA_I32;
-    wa__nn_set_int(b, "axis", axis);
-    wa__nn_set_int(b, "keepDimensions", 1);
-    wa__nn_set_str(b, "outputDataType", "int32");
-    wa_nn y = wa__nn_call(b, op, &x, 1, &o);
+    wa_nn y = wa__nn_arg(b, op, x, axis);
     if (last) y = wa__nn_bin(b, WA_NN_sub, wa__nn_scalar(b, WA_I32, (double)(t.dims[axis] - 1)), y);
-    wa__nn_output(b, n, 0, y);
+    wa__nn_output(b, n, 0, wa__nn_like(b, y, wa__nn_of(b, n->outputs[0])));
 }
 
 static void scan_sum(wa_plan_builder *b, const wa_node *n)

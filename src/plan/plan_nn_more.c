@@ -259,5 +259,6 @@ static void running_product(wa_plan_builder *b, const wa_node *n)
 const wa_nn_row wa__nn_more_rows[] = {
     {WA_OP_Recurrence, recurrence}, {WA_OP_QuantizeLinear, quantize}, {WA_OP_DequantizeLinear, dequantize}, {WA_OP_MsQuantizeLinear, quantize},
     {WA_OP_MsDequantizeLinear, dequantize}, {WA_OP_DynamicQuantizeLinear, dynamic_quantize}, {WA_OP_EyeLike, eye_like}, {WA_OP_CumProd, running_product},
+    {WA_OP_Resize, wa__nn_resize}, {WA_OP_Upsample, wa__nn_resize},
     {WA_OP_NONE, NULL},
 };
