@@ -23,6 +23,10 @@ static void print_doctor(const char *text)
             json_t *ad = json_object_get(x, "adapter");
             printf("             adapter: %s (%s), features: %s\n", str(ad, "name"), json_is_true(json_object_get(ad, "software")) ? "software" : "hardware", str(x, "features"));
         } else if (*str(x, "probe")) printf("             %s\n", str(x, "probe"));
+        json_t *nn = json_object_get(x, "webnn");
+        if (json_is_true(json_object_get(nn, "available")))
+            printf("             WebNN: %lld methods, asked for %s, placement %s\n", (long long)json_integer_value(json_object_get(nn, "methods")), str(nn, "device_type"), str(nn, "placement"));
+        else if (nn) printf("             WebNN: %s\n", str(nn, "reason"));
     }
     if (json_array_size(json_object_get(o, "browsers")) == 0) printf("browser    none found: models run on the CPU\n");
     printf("store      %s\nresults    %s%s\n", str(o, "home"), str(o, "db"), json_is_true(json_object_get(o, "duckdb")) ? "" : " (no libduckdb here: rows stay spooled)");

@@ -134,6 +134,7 @@ static void print_human(const wa_result *r, const cli_args *a)
     if (browser) printf(" in %s %s", browser, text_or(r, "browser_version", ""));
     double software = 0;
     if (wa_result_number(r, "adapter_is_software", &software)) printf(" (%s adapter: %s)", software != 0 ? "software" : "hardware", text_or(r, "adapter_name", "unnamed"));
+    else if (browser && wa_result_text(r, "adapter_name")) printf(" (%s)", wa_result_text(r, "adapter_name"));
     printf("\nlatency %.2f ms (p90 %.2f, %.0f runs), %.1f items/s, memory %.1f MB predicted, %.1f MB actual\n", latency, p90, runs, rate, predicted / 1e6, actual / 1e6);
     printf("why there: %s\n", text_or(r, "reason", ""));
     if (wa_result_text(r, "fallback")) printf("fallback: %s\n", wa_result_text(r, "fallback"));
@@ -244,7 +245,7 @@ static const cli_option run_options[] = {
     {"input", "NAME=FILE", "a named input: .npy, ONNX TensorProto .pb, or raw as NAME=FILE:f32[1,3,224,224]; repeatable", 'i', NULL},
     {"output", "DIR", "write every output there as .npy", 'o', NULL},
     {"task", "TASK", "embed (texts) or tensors (named inputs); default by model type", 't', "embed tensors"},
-    {"target", "TARGET", "auto, cpu, webgpu or webnn (default auto)", 0, "auto cpu webgpu webnn"},
+    {"target", "TARGET", "auto, cpu, webgpu, webnn, or webnn:cpu, webnn:gpu, webnn:npu (default auto)", 0, "auto cpu webgpu webnn webnn:cpu webnn:gpu webnn:npu"},
     {"platform", "TARGET", "the original's name for --target", 0, "cpu webgpu webnn"},
     {"browser", "NAME", "chrome, chromium, edge, firefox, or a browser's path; naming one allows its software adapter", 'b', "chrome chromium edge firefox"},
     {"model-type", "TYPE", "text_embedding, text_generation, ...; default detected", 0, "text_embedding text_generation text2text vision audio multimodal"},

@@ -3,15 +3,15 @@
 import { Session } from './session.js';
 
 const say = text => { document.getElementById('state').textContent = text; };
-const token = location.hash.slice(1);
+const [token, webnn = ''] = location.hash.slice(1).split('.');
 history.replaceState(null, '', location.pathname);
-const start = { token, url: `ws://${location.host}/ws`, opened: performance.timeOrigin };
+const start = { token, webnn, url: `ws://${location.host}/ws`, opened: performance.timeOrigin };
 
 const here = why => {
   say(`running on the page's own thread (${why})`);
   new Session({ ...start, worker: false, say }).open();
 };
-if (!/^[0-9a-f]{64}$/.test(token)) {
+if (!/^[0-9a-f]{64}$/.test(token) || !/^(cpu|gpu|npu|)$/.test(webnn)) {
   say('this page must be opened by webaccel: its address carries a token that works once');
 } else {
   let worker;
@@ -22,8 +22,9 @@ if (!/^[0-9a-f]{64}$/.test(token)) {
   }
   if (worker) {
     worker.onmessage = ({ data }) => {
-      if (data.ready === true && (data.gpu || !navigator.gpu)) worker.postMessage(start);
-      else if (data.ready === true) { worker.terminate(); here('workers have no WebGPU'); }
+      const lacks = !data.gpu && navigator.gpu ? 'WebGPU' : webnn && !data.ml && navigator.ml ? 'WebNN' : '';
+      if (data.ready === true && !lacks) worker.postMessage(start);
+      else if (data.ready === true) { worker.terminate(); here(`workers have no ${lacks}`); }
       else if (data.say) say(data.say);
     };
     worker.onerror = e => { worker.terminate(); here(e.message || 'the worker failed to start'); };

@@ -2,19 +2,13 @@
 // encodes a flat list of dispatches, submits (once, while it is short), and reads its outputs back.
 import { BUFFER_KIND } from './schema.js';
 import { settle } from './settle.js';
-import { uploadWeights } from './upload.js';
+import { JobError, uploadWeights } from './upload.js';
+
+export { JobError };
 
 // Predicted GPU time over which a run is cut into several submits, and the time aimed at for each.
 const CUT_MS = 100, SLICE_MS = 50;
 const PROFILE_MAX = 2048; // dispatches in one query set of 4096
-
-export class JobError extends Error {
-  constructor(status, message, label = '') {
-    super(message);
-    this.status = status;
-    this.label = label;
-  }
-}
 
 const cancelled = () => new JobError('CANCELLED', 'the job was cancelled');
 
@@ -30,25 +24,30 @@ function usageOf(kind) {
 }
 
 export class Runtime {
-  constructor({ device }, session) {
+  // device, nn: WebGPU's and WebNN's, either may be null.
+  constructor({ device }, nn, session) {
     this.device = device;
+    this.nn = nn;
     this.session = session;
     this.loads = new Map();
     this.lost = false;
     this.bytes = 0;
     this.errors = []; // uncaptured, since the last job
     this.layouts = new Map();
+    if (nn) nn.context.lost.then(() => { this.lost = true; });
+    this.timestamps = Boolean(device) && device.features.has('timestamp-query');
+    if (!device) return;
     device.lost.then(() => { this.lost = true; });
     device.addEventListener('uncapturederror', ({ error }) => {
       if (this.errors.length < 8) this.errors.push(error.message);
     });
-    this.timestamps = device.features.has('timestamp-query');
   }
 
   destroy() {
     for (const load of this.loads.values()) this.free(load);
     this.loads.clear();
-    this.device.destroy();
+    if (this.device) this.device.destroy();
+    if (this.nn) this.nn.destroy();
   }
 
   // The only way a plan's buffers come to be: their sizes are the load's bytes.
@@ -60,7 +59,8 @@ export class Runtime {
   }
 
   free(load) {
-    for (const b of load.buffers) if (b) b.destroy();
+    if (load.meta.webnn && this.nn) this.nn.free(load);
+    for (const b of load.buffers) if (b && b.destroy) b.destroy();
     if (load.querySet) load.querySet.destroy();
     this.bytes -= load.bytes;
   }
@@ -94,7 +94,8 @@ export class Runtime {
 
   progress(load, job) {
     const { meta } = load;
-    const total = meta.uploads.reduce((n, u) => n + u[2], 0), pipelines = meta.pipelines.length + meta.transform_pipelines.length;
+    const bytes = list => list.reduce((n, u) => n + u[2], 0), graphs = meta.segments.filter(s => s && s.webnn && s.count).length;
+    const total = bytes(meta.uploads) + (meta.webnn ? bytes(meta.webnn.uploads) : 0), pipelines = meta.pipelines.length + meta.transform_pipelines.length + graphs;
     let done = 0, compiled = 0, told = 0;
     return (bytes, count) => {
       done += bytes;
@@ -109,7 +110,7 @@ export class Runtime {
   async makeBuffers(load) {
     this.device.pushErrorScope('out-of-memory');
     this.device.pushErrorScope('validation');
-    load.buffers = load.meta.buffers.map(b => b && this.buffer(load, b.size, b.usage || usageOf(b.kind), b.label));
+    load.buffers = load.meta.buffers.map(b => b && b.webnn === undefined && this.buffer(load, b.size, b.usage || usageOf(b.kind), b.label));
     if (load.meta.query) load.querySet = this.device.createQuerySet({ type: 'timestamp', count: load.meta.query.count });
     const invalid = await this.device.popErrorScope(), memory = await this.device.popErrorScope();
     if (memory) throw new JobError('NO_MEMORY', `the GPU has no room for ${load.bytes} bytes: ${memory.message}`);
@@ -135,33 +136,44 @@ export class Runtime {
     this.errors.length = 0;
     try {
       load.advance = this.progress(load, job);
-      await this.makeBuffers(load);
-      load.modules = meta.shaders.map(code => this.device.createShaderModule({ code }));
-      const compiled = Promise.all(meta.pipelines.map(p => this.compile(load, p)));
-      compiled.catch(() => {});
-      load.transformPipelines = await Promise.all(meta.transform_pipelines.map(p => this.compile(load, p)));
-      this.device.pushErrorScope('validation');
-      const uploaded = uploadWeights(load, job, n => load.advance(n, 0)).then(() => null, e => e);
-      const failed = await uploaded;
-      const invalid = await this.device.popErrorScope();
-      if (failed) throw failed;
-      if (job.cancelled) throw cancelled();
-      if (invalid) throw new JobError('INTERNAL', `weights: ${invalid.message}`);
-      if (meta.late.length) await uploadWeights({ ...load, meta: { ...meta, uploads: meta.late } }, job, () => {});
-      load.pipelines = await compiled;
-      if (job.cancelled) throw cancelled();
-      this.device.pushErrorScope('validation');
-      this.bindAll(load);
-      const unbound = await this.device.popErrorScope();
-      if (unbound) throw new JobError('INTERNAL', `bind groups: ${unbound.message}`);
-      await settle(this.device, this.device.queue.onSubmittedWorkDone(), 0, () => job.cancelled);
-      if (this.errors.length) throw new JobError('INTERNAL', this.errors[0]);
+      if (this.device) await this.loadGpu(load, job);
+      else load.buffers = meta.buffers.map(() => null);
+      if (meta.webnn) {
+        if (!this.nn) throw new JobError('ADAPTER', 'the page has no WebNN context');
+        await this.nn.makeBuffers(load);
+        await this.nn.build(load, job);
+      }
     } catch (e) {
       this.free(load);
       throw e;
     }
     this.loads.set(meta.handle, load);
     return { meta: { handle: meta.handle, bytes: load.bytes, load_ms: performance.now() - start } };
+  }
+
+  async loadGpu(load, job) {
+    const { meta } = load;
+    await this.makeBuffers(load);
+    load.modules = meta.shaders.map(code => this.device.createShaderModule({ code }));
+    const compiled = Promise.all(meta.pipelines.map(p => this.compile(load, p)));
+    compiled.catch(() => {});
+    load.transformPipelines = await Promise.all(meta.transform_pipelines.map(p => this.compile(load, p)));
+    this.device.pushErrorScope('validation');
+    const uploaded = uploadWeights(load, job, n => load.advance(n, 0)).then(() => null, e => e);
+    const failed = await uploaded;
+    const invalid = await this.device.popErrorScope();
+    if (failed) throw failed;
+    if (job.cancelled) throw cancelled();
+    if (invalid) throw new JobError('INTERNAL', `weights: ${invalid.message}`);
+    if (meta.late.length) await uploadWeights({ ...load, meta: { ...meta, uploads: meta.late } }, job, () => {});
+    load.pipelines = await compiled;
+    if (job.cancelled) throw cancelled();
+    this.device.pushErrorScope('validation');
+    this.bindAll(load);
+    const unbound = await this.device.popErrorScope();
+    if (unbound) throw new JobError('INTERNAL', `bind groups: ${unbound.message}`);
+    await settle(this.device, this.device.queue.onSubmittedWorkDone(), 0, () => job.cancelled);
+    if (this.errors.length) throw new JobError('INTERNAL', this.errors[0]);
   }
 
   unload({ handle }) {
@@ -206,7 +218,7 @@ export class Runtime {
     const list = [];
     for (let s = meta.segments[0]; s < meta.segments[0] + meta.segments[1]; s++) {
       const seg = load.meta.segments[s];
-      if (!seg || seg.count === 0) continue;
+      if (!seg || seg.webnn || seg.count === 0) continue;
       if (meta.profile) for (let i = 0; i < seg.count; i++) list.push([seg.first + i, 1]);
       else list.push(...this.cut(load, seg.first, seg.count, load.scale.get(s) || seg.predicted_ns / 1e6));
     }
@@ -296,19 +308,37 @@ export class Runtime {
     return new JobError('INTERNAL', message);
   }
 
+  // Both memories in one job: what they exchange went through the host before, so either may go first.
   async run(meta, body, job) {
-    const load = this.loads.get(meta.handle), { device } = this;
+    const load = this.loads.get(meta.handle);
     if (!load) throw new JobError('NOT_FOUND', `no plan ${meta.handle} is loaded`);
+    let at = 0;
+    for (const w of meta.writes) {
+      w.push(body.subarray(at, at + w[2]));
+      at += w[2];
+    }
+    if (!load.meta.webnn) return this.runGpu(load, meta, job);
+    const ours = ([buffer]) => load.meta.buffers[buffer].webnn !== undefined, start = performance.now();
+    for (const [buffer, , , bytes] of meta.writes.filter(ours)) this.nn.write(load.buffers[buffer], bytes);
+    const graphs = this.nn.dispatch(load, ...meta.segments);
+    const reads = Promise.all(meta.reads.map(r => ours(r) ? this.nn.read(load.buffers[r[0]], r[2]) : null));
+    reads.catch(() => {});
+    const gpu = { ...meta, writes: meta.writes.filter(w => !ours(w)), reads: meta.reads.filter(r => !ours(r)) };
+    const other = gpu.writes.length || gpu.reads.length || this.plan(load, gpu).length ? await this.runGpu(load, gpu, job) : null;
+    const parts = await reads;
+    if (other) for (let i = 0, k = 0; i < parts.length; i++) if (!parts[i]) parts[i] = other.parts[k++];
+    const n = other ? other.meta : { gpu_ms: -1, dispatches: 0, submits: 0 };
+    return { meta: { ...n, device_ms: performance.now() - start, dispatches: n.dispatches + graphs }, parts };
+  }
+
+  async runGpu(load, meta, job) {
+    const { device } = this;
     const start = performance.now(), parts = this.plan(load, meta), key = `${meta.segments}`;
     const predicted = load.scale.get(key) || 0, fresh = !load.checked.has(key);
     const query = this.queries(load, meta, parts);
     this.errors.length = 0;
     if (fresh) device.pushErrorScope('validation');
-    let at = 0;
-    for (const [buffer, offset, length] of meta.writes) {
-      device.queue.writeBuffer(load.buffers[buffer], offset, body.subarray(at, at + length));
-      at += length;
-    }
+    for (const [buffer, offset, , bytes] of meta.writes) device.queue.writeBuffer(load.buffers[buffer], offset, bytes);
     let submits, read, invalid = null;
     try {
       submits = await this.submitAll(load, meta, job, parts, query);

@@ -3,6 +3,7 @@ import { WIRE, FRAME } from './schema.js';
 import { findAdapter } from './adapter.js';
 import { Runtime, JobError } from './runtime.js';
 import { bench } from './bench.js';
+import { findContext, Webnn } from './webnn.js';
 
 const encoder = new TextEncoder(), decoder = new TextDecoder();
 
@@ -34,14 +35,16 @@ export function buildFrame(type, job, meta, parts = []) {
 }
 
 export class Session {
-  constructor({ token, url, opened, worker, say }) {
-    Object.assign(this, { token, url, opened, worker, say });
+  // webnn: the device type that a WebNN context is asked for, '' for none.
+  constructor({ token, url, opened, webnn, worker, say }) {
+    Object.assign(this, { token, url, opened, webnn, worker, say });
     this.jobs = new Map(); // id -> {cancelled}
   }
 
   async open() {
     const adapter = await findAdapter();
-    this.runtime = adapter.device ? new Runtime(adapter, this) : null;
+    const { context, hello: webnn } = await findContext(this.webnn);
+    this.runtime = adapter.device || context ? new Runtime(adapter, context && new Webnn(context), this) : null;
     this.socket = new WebSocket(this.url);
     this.socket.binaryType = 'arraybuffer';
     this.socket.onmessage = ({ data }) => this.receive(data);
@@ -49,12 +52,16 @@ export class Session {
     this.socket.onopen = () => {
       const hello = { token: this.token, wire: WIRE.version, worker: this.worker, isolated: Boolean(self.crossOriginIsolated),
         user_agent: navigator.userAgent, brands: navigator.userAgentData ? navigator.userAgentData.brands : [],
-        webnn: 'ml' in navigator, threads: navigator.hardwareConcurrency || 0,
-        opened_ms: performance.timeOrigin + performance.now() - this.opened, ...adapter.hello };
+        threads: navigator.hardwareConcurrency || 0,
+        opened_ms: performance.timeOrigin + performance.now() - this.opened, ...adapter.hello, ...webnn };
       this.send(FRAME.HELLO, 0n, hello);
       this.token = '';
-      this.say(adapter.device ? 'ready' : `no GPU: ${adapter.hello.error}`);
+      this.say(this.runtime ? 'ready' : `no GPU: ${adapter.hello.error}`);
     };
+    if (context) context.lost.then(({ message }) => {
+      this.send(FRAME.DEVICE_LOST, 0n, { reason: 'webnn', message: String(message).slice(0, 400) });
+      this.say('the WebNN context was lost');
+    });
     if (adapter.device) adapter.device.lost.then(({ reason, message }) => {
       this.send(FRAME.DEVICE_LOST, 0n, { reason: String(reason), message: String(message).slice(0, 400) });
       this.say('the GPU device was lost');
@@ -93,6 +100,7 @@ export class Session {
     this.jobs.set(f.job, job);
     try {
       if (!this.runtime) throw new JobError('ADAPTER', 'the page has no GPU device');
+      if (reply === FRAME.BENCHED && !this.runtime.device) throw new JobError('ADAPTER', 'the page has no GPU device to measure');
       const { meta, parts } = await action(job);
       this.send(reply, f.job, meta, parts);
     } catch (e) {

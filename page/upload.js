@@ -1,6 +1,13 @@
 // Weights: HTTP ranges of the host's mapped files into GPU buffers, several in flight. A weight whose
 // bytes need a transform goes through the staging buffer, a piece at a time, each piece a dispatch.
-import { JobError } from './runtime.js';
+
+export class JobError extends Error {
+  constructor(status, message, label = '') {
+    super(message);
+    this.status = status;
+    this.label = label;
+  }
+}
 
 const PIECE = 4 << 20, LANES = 4;
 

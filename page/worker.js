@@ -5,4 +5,4 @@ self.onmessage = ({ data }) => {
   self.onmessage = null;
   new Session({ ...data, worker: true, say: text => self.postMessage({ say: text }) }).open();
 };
-self.postMessage({ ready: true, gpu: Boolean(navigator.gpu) });
+self.postMessage({ ready: true, gpu: Boolean(navigator.gpu), ml: Boolean(navigator.ml) });

@@ -44,6 +44,7 @@ mkdir -p "$deps"
 if [ -x "$root/tools/fetch_duckdb.sh" ]; then
     "$root/tools/fetch_duckdb.sh" "$deps" || echo "deps: no DuckDB library fetched; rows stay spooled" >&2
 fi
+"$root/tools/fetch_chromium_webnn.sh" "$deps" || echo "deps: no Chromium with WebNN fetched; target webnn needs another browser, its tests say so" >&2
 if [ -e "$deps/models/l6/model.safetensors" ] && [ -e "$deps/models/ppocr/det/model.onnx" ] && [ -e "$deps/lib/libduckdb.so" ]; then
     rm -f "$deps"/.done-*
     : >"$stamp"

@@ -189,6 +189,45 @@ def gather_block_uint8(rng):
     return "GatherBlockQuantized", {"x": u8(rng, 5, 16), "i": np.array([3, 0, 4], np.int64), "s": rng.uniform(0.1, 1, (5, 2)).astype(np.float32)}, {"gather_axis": 0, "quantize_axis": 1, "block_size": 16, "bits": 4}, ["x", "s"], 1
 
 
+def experts(rng, act, fused, **attrs):
+    e, h, i = 4, 8, 6
+    w = lambda *shape: rng.normal(0, 0.3, shape).astype(np.float32)
+    return "MoE", {"x": w(3, h) * 3, "router": w(3, e) * 4, "w1": w(e, i * fused, h), "b1": w(e, i * fused), "w2": w(e, h, i), "b2": w(e, h)}, {
+        "k": 2, "activation_type": act, **attrs}, ["w1", "b1", "w2", "b2"], 1
+
+
+@case
+def moe_silu(rng):
+    return experts(rng, "silu", 1, normalize_routing_weights=1)
+
+
+@case
+def moe_gelu(rng):
+    return experts(rng, "gelu", 1)
+
+
+@case
+def moe_swiglu(rng):
+    return experts(rng, "swiglu", 2, swiglu_fusion=1, activation_alpha=1.7, activation_beta=1.0, swiglu_limit=0.9)
+
+
+def quantized_experts(rng, bits):
+    e, h, i, per = 4, 32, 32, 8 // bits
+    scale = lambda *shape: rng.uniform(0.02, 0.06, shape).astype(np.float32)
+    return "QMoE", {"x": rng.normal(0, 1, (3, h)).astype(np.float32), "router": rng.normal(0, 1, (3, e)).astype(np.float32), "w1": u8(rng, e, i, h // per), "s1": scale(e, i), "b1": None,
+                    "w2": u8(rng, e, h, i // per), "s2": scale(e, h)}, {"k": 2, "activation_type": "silu", "expert_weight_bits": bits, "normalize_routing_weights": 1}, ["w1", "s1", "w2", "s2"], 1
+
+
+@case
+def qmoe_4bits(rng):
+    return quantized_experts(rng, 4)
+
+
+@case
+def qmoe_8bits(rng):
+    return quantized_experts(rng, 8)
+
+
 def tensor(name, x):
     return numpy_helper.from_array(x, name)
 

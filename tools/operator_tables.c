@@ -14,10 +14,10 @@ int main(void)
         const wa_op_info *o = wa__op_info(op);
         if (!o->name) continue;
         printf("%s{\"id\": %u, \"op\": \"%s\", \"name\": \"%s\", \"domain\": \"%s\", \"view\": %s, \"shape\": %s, \"decomposed\": %s, "
-               "\"reference\": %s, \"webgpu\": %s}",
+               "\"reference\": %s, \"webgpu\": %s, \"webnn\": %s}",
                before, op, o->name, o->onnx, o->domain, o->view ? "true" : "false", wa__graph_op_typed((wa_op)op) ? "true" : "false",
                wa__opt_decomposes((wa_op)op) ? "true" : "false", wa__kernel_ref((wa_op)op) ? "true" : "false",
-               wa__plan_gpu_has((wa_op)op) ? "true" : "false");
+               wa__plan_gpu_has((wa_op)op) ? "true" : "false", wa__plan_nn_has((wa_op)op) ? "true" : "false");
         before = ",\n";
     }
     puts("\n]");

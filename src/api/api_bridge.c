@@ -22,7 +22,7 @@ static bool alive(void *user)
     return state.running && !state.page_crashed;
 }
 
-wa_status api_page_connect(wa_accelerator *a, wa_browser *b, uint32_t limit_ms, wa_runner **out, wa_error *err)
+wa_status api_page_connect(wa_accelerator *a, wa_browser *b, const char *webnn, uint32_t limit_ms, wa_runner **out, wa_error *err)
 {
     wa_bridge_host *h;
     wa_browser_machine machine;
@@ -30,13 +30,13 @@ wa_status api_page_connect(wa_accelerator *a, wa_browser *b, uint32_t limit_ms, 
     uint64_t ticket;
     double end = wa__os_now_ms() + limit_ms;
     WA_TRY(host(a, &h, err));
-    WA_TRY(wa__bridge_host_url(h, &url, &ticket, err));
+    WA_TRY(wa__bridge_host_url(h, webnn, &url, &ticket, err));
     wa_status s = wa__browser_navigate(b, url, limit_ms, err);
     wa__free(url);
     if (s != WA_OK) return s;
     wa__browser_machine_scan(NULL, &machine);
     double left = end - wa__os_now_ms();
-    wa_bridge_wants w = {left > 100 ? (uint32_t)left : 100, &a->cancel, alive, b, machine.gpu_count == 0 && !machine.has_wsl};
+    wa_bridge_wants w = {left > 100 ? (uint32_t)left : 100, &a->cancel, alive, b, machine.gpu_count == 0 && !machine.has_wsl, webnn != NULL};
     return wa__bridge_host_wait(h, ticket, &w, out, err);
 }
 

@@ -1,5 +1,6 @@
 /* wa_doctor: what this machine has, what each browser shows, what will be used and why. */
 #include "api_int.h"
+#include "plan/plan_nn.h"
 
 static json_t *system_json(void)
 {
@@ -49,6 +50,21 @@ static void probe(wa_accelerator *a, json_t *entry, const wa_browser_info *b, bo
     api_session_close(a, s);
 }
 
+/* A context of WebNN, where the browser makes one. Which device runs it, the API mostly does not tell. */
+static void probe_webnn(wa_accelerator *a, json_t *entry, const wa_browser_info *b)
+{
+    api_session *s = NULL;
+    wa_error err = {0};
+    if (b->family == WA_BROWSER_FIREFOX) return;
+    if (api_session_webnn(a, b->path, NULL, 30000, &s, &err) != WA_OK) {
+        json_object_set_new(entry, "webnn", json_pack("{s:b, s:s}", "available", 0, "reason", err.message));
+        return;
+    }
+    const wa_run_target *t = s->runner->ops->target(s->runner);
+    json_object_set_new(entry, "webnn", json_pack("{s:b, s:s, s:s, s:i}", "available", 1, "device_type", t->webnn_device, "placement", t->webnn_placement, "methods", (int)t->nn->ops));
+    api_session_close(a, s);
+}
+
 static json_t *browsers_json(wa_accelerator *a, const wa_browser_list *l, bool probe_each, bool *hardware, size_t *usable)
 {
     json_t *list = json_array();
@@ -58,7 +74,10 @@ static json_t *browsers_json(wa_accelerator *a, const wa_browser_list *l, bool p
                               b->path, "found_by", b->found_by);
         if (b->unusable[0]) json_object_set_new(o, "problem", json_string(b->unusable));
         else ++*usable;
-        if (probe_each && !b->unusable[0]) probe(a, o, b, hardware);
+        if (probe_each && !b->unusable[0]) {
+            probe(a, o, b, hardware);
+            probe_webnn(a, o, b);
+        }
         json_array_append_new(list, o);
     }
     return list;

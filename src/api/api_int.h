@@ -69,13 +69,15 @@ wa_status api_compile(wa_accelerator *a, api_model *m, const api_shape *shape, c
 wa_status api_optimized(api_model *m, const api_shape *shape, wa_graph **out, wa_error *err) WA_MUST_CHECK;
 
 /* --- targets (api_target.c) --------------------------------------------------------------------------- */
-/* Opens our page in the browser and waits for its hello (api_bridge.c); the runner is the caller's. */
-wa_status api_page_connect(wa_accelerator *a, wa_browser *b, uint32_t limit_ms, wa_runner **out, wa_error *err) WA_MUST_CHECK;
+/* Opens our page in the browser and waits for its hello (api_bridge.c); the runner is the caller's. webnn:
+ * the device type of the WebNN context that it must have, NULL: an adapter is what it must have. */
+wa_status api_page_connect(wa_accelerator *a, wa_browser *b, const char *webnn, uint32_t limit_ms, wa_runner **out, wa_error *err) WA_MUST_CHECK;
 
 typedef struct api_session { /* an open browser with its page, or the CPU */
     wa_runner *runner;
     wa_browser *browser; /* NULL for the CPU */
     char family[16];
+    char webnn[8]; /* the device type that its WebNN context was asked for; "" for a session of WebGPU */
     wa_plan_target target;
     /* what is loaded now: */
     wa_plan *plan;
@@ -105,6 +107,9 @@ wa_status api_session_cpu(wa_accelerator *a, api_session **out, wa_error *err) W
 /* The browser that `name` means (a family, an id or a path), reused when open. software: its software
  * adapter will do. WA_BROWSER when it cannot be had, WA_ADAPTER when it shows no fitting adapter. */
 wa_status api_session_browser(wa_accelerator *a, const char *name, bool software, uint32_t timeout_ms, api_session **out, wa_error *err) WA_MUST_CHECK;
+/* A browser with WebNN: the one that `name` means, or, NULL, the first that has it. device: "cpu", "gpu",
+ * "npu"; NULL or "": "gpu" where the machine has one, else "cpu". */
+wa_status api_session_webnn(wa_accelerator *a, const char *name, const char *device, uint32_t timeout_ms, api_session **out, wa_error *err) WA_MUST_CHECK;
 /* Loads plan (taken, also on failure) into the session in place of what was there. */
 void api_session_unload(api_session *s);
 wa_status api_session_load(wa_accelerator *a, api_session *s, const api_model *m, wa_plan *plan, const wa_run_control *c, wa_error *err) WA_MUST_CHECK;

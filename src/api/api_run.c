@@ -2,6 +2,7 @@
  * bucket for the whole request; named tensors go in as they are. */
 #include "api_int.h"
 #include "base/log.h"
+#include "plan/plan_nn.h"
 #include <stdlib.h>
 
 /* What one request carries from stage to stage. */
@@ -290,9 +291,10 @@ static wa_status prepare(job *j, wa_error *err)
 
 static json_t *text(const char *s) { return s && *s ? json_string(s) : json_null(); }
 
-static json_t *adapter_json(const wa_run_target *t)
+static json_t *adapter_json(const wa_run_target *t, bool webnn)
 {
     if (!t->browser) return json_null();
+    if (webnn) return json_pack("{s:s, s:s, s:s, s:i}", "kind", "webnn", "device_type", t->webnn_device, "placement", t->webnn_placement, "methods", (int)t->nn->ops);
     return json_pack("{s:s?, s:s?, s:s?, s:s?, s:b, s:s}", "vendor", t->adapter_vendor, "architecture", t->adapter_architecture, "device", t->adapter_device,
                      "description", t->adapter_description, "software", t->adapter_software, "kind", t->adapter_software ? "software" : "hardware");
 }
@@ -300,7 +302,7 @@ static json_t *adapter_json(const wa_run_target *t)
 static json_t *kernels_json(const job *j)
 {
     const wa_plan *p = j->choice.session->plan;
-    if (!j->stats.dispatch_us) return NULL;
+    if (!j->stats.dispatch_us || p->info.target == WA_TARGET_WEBNN) return NULL; /* a graph is one dispatch */
     json_t *list = json_array();
     const wa_plan_entry *e = &p->entries[j->entry];
     for (uint32_t s = 0, at = 0; s < e->segment_count; s++) {
@@ -323,12 +325,13 @@ static bool record_where(job *j)
     const wa_run_target *t = j->choice.session->runner->ops->target(j->choice.session->runner);
     const wa_browser *b = j->choice.session->browser; /* it knows its whole version, the page a shortened one */
     const char *version = b && strchr(wa__browser_version(b), '/') ? strchr(wa__browser_version(b), '/') + 1 : t->browser_version;
-    bool ok = api_result_set(r, "target", text(t->target)) && api_result_set(r, "browser", t->browser ? text(j->choice.session->family) : NULL) &&
+    bool webnn = j->choice.session->target.target == WA_TARGET_WEBNN;
+    bool ok = api_result_set(r, "target", text(webnn ? "webnn" : t->target)) && api_result_set(r, "browser", t->browser ? text(j->choice.session->family) : NULL) &&
               api_result_set(r, "browser_version", text(version)) &&
-              api_result_set(r, "adapter", adapter_json(t)) && api_result_set(r, "adapter_is_software", t->browser ? json_boolean(t->adapter_software) : NULL) &&
+              api_result_set(r, "adapter", adapter_json(t, webnn)) && api_result_set(r, "adapter_is_software", t->browser && !webnn ? json_boolean(t->adapter_software) : NULL) &&
               api_result_set(r, "simulated", json_boolean(j->choice.simulated)) && api_result_set(r, "real", json_boolean(!j->choice.simulated)) &&
               api_result_set(r, "fallback", text(j->choice.fallback)) && api_result_set(r, "reason", text(j->choice.reason));
-    if (t->browser) ok = ok && api_result_set(r, "adapter_name", text(api_adapter_name(t)));
+    if (t->browser) ok = ok && api_result_set(r, "adapter_name", webnn ? json_sprintf("WebNN asked for %s, placement %s", t->webnn_device, t->webnn_placement) : text(api_adapter_name(t)));
     return ok;
 }
 

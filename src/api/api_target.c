@@ -2,6 +2,7 @@
  * sessions. The order: the user's choice; a hardware GPU behind a browser by the priors; the CPU. */
 #include "api_int.h"
 #include "base/log.h"
+#include "plan/plan_nn.h"
 
 /* --- sessions ----------------------------------------------------------------------------------- */
 
@@ -110,6 +111,7 @@ const char *api_adapter_name(const wa_run_target *t)
 typedef struct probe_state {
     wa_accelerator *a;
     bool software;
+    const char *webnn; /* NULL: WebGPU */
     wa_runner *runner;
 } probe_state;
 
@@ -122,8 +124,13 @@ static wa_status probe(void *user, wa_browser *b, const wa_browser_step *step, u
     (void)step;
     if (p->runner) p->runner->ops->free(p->runner);
     p->runner = NULL;
-    WA_TRY(api_page_connect(p->a, b, limit_ms, &p->runner, err));
+    WA_TRY(api_page_connect(p->a, b, p->webnn, limit_ms, &p->runner, err));
     const wa_run_target *t = p->runner->ops->target(p->runner);
+    if (p->webnn) {
+        snprintf(attempt->adapter, sizeof attempt->adapter, "WebNN, %u methods, asked for %s, placement %s", t->nn->ops, t->webnn_device, t->webnn_placement);
+        attempt->accepted = true;
+        return WA_OK;
+    }
     snprintf(attempt->adapter, sizeof attempt->adapter, "%s", api_adapter_name(t) ? api_adapter_name(t) : "unnamed");
     attempt->accepted = !t->adapter_software || p->software;
     if (!attempt->accepted) snprintf(attempt->reason, sizeof attempt->reason, "only a software adapter (%s)", attempt->adapter);
@@ -132,9 +139,7 @@ static wa_status probe(void *user, wa_browser *b, const wa_browser_step *step, u
 
 static void fill_target(api_session *s)
 {
-    const wa_run_target *t = s->runner->ops->target(s->runner);
-    s->target = (wa_plan_target){WA_TARGET_WEBGPU, t->features, t->limit_buffer, t->limit_binding, t->workgroup_bytes, t->invocations, t->adapter_software, ""};
-    snprintf(s->target.adapter, sizeof s->target.adapter, "%s/%s", t->adapter_vendor ? t->adapter_vendor : "", t->adapter_architecture ? t->adapter_architecture : "");
+    wa__bridge_plan_target(s->runner, s->webnn[0] ? WA_TARGET_WEBNN : WA_TARGET_WEBGPU, &s->target);
 }
 
 /* --- what a browser offered last time: $HOME/browsers/<id>/target.json ------------------------------ */
@@ -166,7 +171,8 @@ static bool recall_target(const wa_accelerator *a, const char *id, wa_plan_targe
     bool ok = o && json_unpack(o, "{s:i, s:I, s:I, s:i, s:i, s:b, s:s}", "features", &features, "limit_buffer", &buffer, "limit_binding", &binding, "workgroup_bytes", &workgroup,
                                "invocations", &invocations, "software", &software, "adapter", &adapter) == 0;
     if (ok) {
-        *out = (wa_plan_target){WA_TARGET_WEBGPU, (uint32_t)features, (uint64_t)buffer, (uint64_t)binding, (uint32_t)workgroup, (uint32_t)invocations, software != 0, ""};
+        *out = (wa_plan_target){.target = WA_TARGET_WEBGPU, .features = (uint32_t)features, .limit_buffer = (uint64_t)buffer, .limit_binding = (uint64_t)binding,
+                                .workgroup_bytes = (uint32_t)workgroup, .invocations = (uint32_t)invocations, .software = software != 0};
         snprintf(out->adapter, sizeof out->adapter, "%s", adapter);
     }
     json_decref(o);
@@ -175,10 +181,10 @@ static bool recall_target(const wa_accelerator *a, const char *id, wa_plan_targe
     return ok;
 }
 
-static wa_status open_browser(wa_accelerator *a, const wa_browser_info *info, bool software, uint32_t timeout_ms, api_session **out, wa_error *err)
+static wa_status open_browser(wa_accelerator *a, const wa_browser_info *info, bool software, const char *webnn, uint32_t timeout_ms, api_session **out, wa_error *err)
 {
     wa_browser_machine machine;
-    probe_state p = {a, software, NULL};
+    probe_state p = {a, software, webnn, NULL};
     api_session s = {0};
     wa_browser_step step = {0};
     double start = wa__os_now_ms();
@@ -189,7 +195,7 @@ static wa_status open_browser(wa_accelerator *a, const wa_browser_info *info, bo
         api_session_close(a, oldest);
     }
     wa__browser_machine_scan(NULL, &machine);
-    wa_browser_wants wants = {&machine, machine.gpu_count > 0 || machine.has_wsl, software, false};
+    wa_browser_wants wants = {&machine, machine.gpu_count > 0 || machine.has_wsl, software, webnn != NULL};
     wa_browser_options o = {0};
     o.info = info;
     o.home = a->home;
@@ -209,25 +215,26 @@ static wa_status open_browser(wa_accelerator *a, const wa_browser_info *info, bo
     snprintf(s.family, sizeof s.family, "%s", wa__browser_family_name(info->family));
     snprintf(s.id, sizeof s.id, "%s", info->id);
     snprintf(s.step, sizeof s.step, "%s", step.name ? step.name : "");
+    snprintf(s.webnn, sizeof s.webnn, "%s", webnn ? webnn : "");
     fill_target(&s);
-    remember_target(a, &s);
+    if (!webnn) remember_target(a, &s);
     a->sessions[a->session_count] = s;
     *out = &a->sessions[a->session_count++];
     return WA_OK;
 }
 
-static api_session *find_open(wa_accelerator *a, const wa_browser_info *info, bool software)
+static api_session *find_open(wa_accelerator *a, const wa_browser_info *info, bool software, const char *webnn)
 {
     for (uint32_t i = 0; i < a->session_count; i++) {
         api_session *s = &a->sessions[i];
         wa_browser_state state;
-        if (strcmp(s->id, info->id) != 0) continue;
+        if (strcmp(s->id, info->id) != 0 || strcmp(s->webnn, webnn ? webnn : "") != 0) continue;
         wa__browser_poll(s->browser, &state);
         if (!state.running || state.page_crashed) {
             api_session_close(a, s);
             return NULL;
         }
-        return s->target.software && !software ? NULL : s;
+        return !webnn && s->target.software && !software ? NULL : s;
     }
     return NULL;
 }
@@ -238,11 +245,54 @@ wa_status api_session_browser(wa_accelerator *a, const char *name, bool software
     WA_TRY(wa__browser_discover(NULL, &l, err));
     const wa_browser_info *info = wa__browser_pick(&l, name, true);
     wa_status s = WA_OK;
-    api_session *open = info ? find_open(a, info, software) : NULL;
+    api_session *open = info ? find_open(a, info, software, NULL) : NULL;
     if (open) *out = open;
-    else if (info) s = open_browser(a, info, software, timeout_ms, out, err);
+    else if (info) s = open_browser(a, info, software, NULL, timeout_ms, out, err);
     else s = wa__fail(err, WA_BROWSER, "no usable browser \"%s\" was found on this machine (%zu found); webaccel doctor lists them", name, l.count);
     if (s == WA_OK) (*out)->used = ++a->clock;
+    wa__browser_list_free(&l);
+    return s;
+}
+
+static wa_status open_webnn(wa_accelerator *a, const wa_browser_info *info, const char *device, uint32_t timeout_ms, api_session **out, wa_error *err)
+{
+    api_session *open = find_open(a, info, true, device);
+    if (open) *out = open;
+    else WA_TRY(open_browser(a, info, false, device, timeout_ms, out, err));
+    (*out)->used = ++a->clock;
+    return WA_OK;
+}
+
+/* The browser known to have it first, then by the priors. */
+static wa_status any_webnn(wa_accelerator *a, const wa_browser_list *l, const char *device, uint32_t timeout_ms, api_session **out, wa_error *err)
+{
+    wa_browser_family order[WA_BROWSER_FAMILY_COUNT];
+    size_t n = wa__browser_priors("text_embedding", "webnn", order), tried = 0;
+    wa_status s = WA_BROWSER;
+    wa_error last = {0};
+    for (size_t i = 0; i <= n && s != WA_OK && s != WA_CANCELLED; i++) {
+        const wa_browser_info *info = wa__browser_pick(l, i ? wa__browser_family_name(order[i - 1]) : "chromium-webnn", false);
+        if (!info || info->family == WA_BROWSER_FIREFOX || (i && strcmp(info->id, "chromium-webnn") == 0)) continue;
+        tried++;
+        s = open_webnn(a, info, device, timeout_ms, out, &last);
+    }
+    if (s == WA_OK) return s;
+    return wa__fail(err, s, "%s", tried ? last.message : "no browser that could have WebNN was found; tools/fetch_chromium_webnn.sh fetches one");
+}
+
+wa_status api_session_webnn(wa_accelerator *a, const char *name, const char *device, uint32_t timeout_ms, api_session **out, wa_error *err)
+{
+    wa_browser_machine m;
+    wa_browser_list l = {0};
+    wa__browser_machine_scan(NULL, &m);
+    if (!device || !*device) device = m.gpu_count > 0 ? "gpu" : "cpu";
+    WA_TRY(wa__browser_discover(NULL, &l, err));
+    const wa_browser_info *info = name && *name ? wa__browser_pick(&l, name, true) : NULL;
+    wa_status s;
+    if (info && info->family == WA_BROWSER_FIREFOX) s = wa__fail(err, WA_UNSUPPORTED, "%s has no WebNN", info->name);
+    else if (info) s = open_webnn(a, info, device, timeout_ms, out, err);
+    else if (name && *name) s = wa__fail(err, WA_BROWSER, "no usable browser \"%s\" was found on this machine (%zu found); webaccel doctor lists them", name, l.count);
+    else s = any_webnn(a, &l, device, timeout_ms, out, err);
     wa__browser_list_free(&l);
     return s;
 }
@@ -268,8 +318,8 @@ static wa_status hardware(wa_accelerator *a, const char *model_type, api_session
         const wa_browser_info *info = wa__browser_pick(&l, wa__browser_family_name(order[i]), false);
         if (!info) continue;
         tried++;
-        *out = find_open(a, info, false);
-        s = *out ? WA_OK : open_browser(a, info, false, 30000, out, &last);
+        *out = find_open(a, info, false, NULL);
+        s = *out ? WA_OK : open_browser(a, info, false, NULL, 30000, out, &last);
         if (s == WA_OK) snprintf(why, why_size, "a hardware GPU behind %s, number %zu by the priors for %s", info->name, i + 1, model_type);
     }
     wa__browser_list_free(&l);
@@ -300,8 +350,10 @@ wa_status api_target_choose(wa_accelerator *a, const wa_accelerate_options *o, c
     char text[400];
     wa_status s;
     memset(c, 0, sizeof *c);
-    if (!is_auto && !cpu && strcmp(target, "webgpu") != 0 && strcmp(target, "webnn") != 0)
-        return wa__fail(err, WA_INVALID_ARGUMENT, "target \"%s\" is not auto, cpu, webgpu or webnn", target);
+    const char *device = strncmp(target, "webnn:", 6) == 0 ? target + 6 : "";
+    bool webnn = strcmp(target, "webnn") == 0 || strcmp(device, "cpu") == 0 || strcmp(device, "gpu") == 0 || strcmp(device, "npu") == 0;
+    if (!is_auto && !cpu && !webnn && strcmp(target, "webgpu") != 0)
+        return wa__fail(err, WA_INVALID_ARGUMENT, "target \"%s\" is not auto, cpu, webgpu or webnn (or webnn:cpu, webnn:gpu, webnn:npu)", target);
     if (cpu && o->browser) return wa__fail(err, WA_INVALID_ARGUMENT, "--target cpu runs in no browser; leave --browser out");
     if (o->simulate) {
         c->simulated = true;
@@ -312,9 +364,12 @@ wa_status api_target_choose(wa_accelerator *a, const wa_accelerate_options *o, c
         snprintf(c->reason, sizeof c->reason, "the CPU was asked for");
         return to_cpu(a, c, err);
     }
-    if (strcmp(target, "webnn") == 0) {
-        s = wa__fail(&why, WA_UNSUPPORTED, "target webnn: this build has no WebNN target yet");
-        return fall_back(a, o, s, &why, c, err);
+    if (webnn) {
+        s = api_session_webnn(a, o->browser, device, 30000, &c->session, &why);
+        if (s != WA_OK) return fall_back(a, o, s, &why, c, err);
+        const wa_run_target *t = c->session->runner->ops->target(c->session->runner);
+        snprintf(c->reason, sizeof c->reason, "WebNN was asked for; %s has it: device type asked %s, placement %s", c->session->id, t->webnn_device, t->webnn_placement);
+        return WA_OK;
     }
     if (o->browser) {
         s = api_session_browser(a, o->browser, true, 30000, &c->session, &why);

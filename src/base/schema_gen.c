@@ -445,6 +445,7 @@ const char *wa__buffer_kind_name(uint32_t v)
     case 7: return "query";
     case 8: return "const";
     case 9: return "scratch";
+    case 10: return "tensor";
     default: return NULL;
     }
 }
@@ -476,6 +477,17 @@ const char *wa__operand_name(uint32_t v)
     }
 }
 
+const char *wa__nn_kind_name(uint32_t v)
+{
+    switch (v) {
+    case 1: return "tensor";
+    case 2: return "const";
+    case 3: return "fill";
+    case 4: return "value";
+    default: return NULL;
+    }
+}
+
 const char *wa__attr_kind_name(uint32_t v)
 {
     switch (v) {
@@ -486,6 +498,108 @@ const char *wa__attr_kind_name(uint32_t v)
     case 5: return "string";
     default: return NULL;
     }
+}
+
+const wa_nn_op_info *wa__nn_op_info(uint32_t op)
+{
+    static const wa_nn_op_info table[WA_NN_COUNT] = {
+        [1] = {"argMax", {"input", "output"}, 1, 0, 1},
+        [2] = {"argMin", {"input", "output"}, 1, 0, 1},
+        [3] = {"averagePool2d", {"input", "output"}, 1, 0, 1},
+        [4] = {"batchNormalization", {"input", "mean", "variance", "scale", "bias", "output"}, 3, 2, 1},
+        [5] = {"cast", {"input", "output"}, 1, 0, 1},
+        [6] = {"clamp", {"input", "output"}, 1, 0, 1},
+        [7] = {"concat", {"inputs", "output"}, 1, 0, 1},
+        [8] = {"conv2d", {"input", "filter", "bias", "output"}, 2, 1, 1},
+        [9] = {"convTranspose2d", {"input", "filter", "bias", "output"}, 2, 1, 1},
+        [10] = {"cumulativeSum", {"input", "output"}, 1, 0, 1},
+        [11] = {"add", {"a", "b", "output"}, 2, 0, 1},
+        [12] = {"sub", {"a", "b", "output"}, 2, 0, 1},
+        [13] = {"mul", {"a", "b", "output"}, 2, 0, 1},
+        [14] = {"div", {"a", "b", "output"}, 2, 0, 1},
+        [15] = {"max", {"a", "b", "output"}, 2, 0, 1},
+        [16] = {"min", {"a", "b", "output"}, 2, 0, 1},
+        [17] = {"pow", {"a", "b", "output"}, 2, 0, 1},
+        [18] = {"equal", {"a", "b", "output"}, 2, 0, 1},
+        [19] = {"notEqual", {"a", "b", "output"}, 2, 0, 1},
+        [20] = {"greater", {"a", "b", "output"}, 2, 0, 1},
+        [21] = {"greaterOrEqual", {"a", "b", "output"}, 2, 0, 1},
+        [22] = {"lesser", {"a", "b", "output"}, 2, 0, 1},
+        [23] = {"lesserOrEqual", {"a", "b", "output"}, 2, 0, 1},
+        [24] = {"logicalNot", {"a", "output"}, 1, 0, 1},
+        [25] = {"logicalAnd", {"a", "b", "output"}, 2, 0, 1},
+        [26] = {"logicalOr", {"a", "b", "output"}, 2, 0, 1},
+        [27] = {"logicalXor", {"a", "b", "output"}, 2, 0, 1},
+        [28] = {"isNaN", {"a", "output"}, 1, 0, 1},
+        [29] = {"isInfinite", {"a", "output"}, 1, 0, 1},
+        [30] = {"abs", {"input", "output"}, 1, 0, 1},
+        [31] = {"ceil", {"input", "output"}, 1, 0, 1},
+        [32] = {"cos", {"input", "output"}, 1, 0, 1},
+        [33] = {"erf", {"input", "output"}, 1, 0, 1},
+        [34] = {"exp", {"input", "output"}, 1, 0, 1},
+        [35] = {"floor", {"input", "output"}, 1, 0, 1},
+        [36] = {"identity", {"input", "output"}, 1, 0, 1},
+        [37] = {"log", {"input", "output"}, 1, 0, 1},
+        [38] = {"neg", {"input", "output"}, 1, 0, 1},
+        [39] = {"reciprocal", {"input", "output"}, 1, 0, 1},
+        [40] = {"roundEven", {"input", "output"}, 1, 0, 1},
+        [41] = {"sin", {"input", "output"}, 1, 0, 1},
+        [42] = {"sign", {"input", "output"}, 1, 0, 1},
+        [43] = {"sqrt", {"input", "output"}, 1, 0, 1},
+        [44] = {"tan", {"input", "output"}, 1, 0, 1},
+        [45] = {"dequantizeLinear", {"input", "scale", "zeroPoint", "output"}, 3, 0, 1},
+        [46] = {"quantizeLinear", {"input", "scale", "zeroPoint", "output"}, 3, 0, 1},
+        [47] = {"elu", {"input", "output"}, 1, 0, 1},
+        [48] = {"expand", {"input", "output"}, 1, 0, 1},
+        [49] = {"gather", {"input", "indices", "output"}, 2, 0, 1},
+        [50] = {"gatherElements", {"input", "indices", "output"}, 2, 0, 1},
+        [51] = {"gatherND", {"input", "indices", "output"}, 2, 0, 1},
+        [52] = {"gelu", {"input", "output"}, 1, 0, 1},
+        [53] = {"gemm", {"a", "b", "c", "output"}, 2, 1, 1},
+        [54] = {"gru", {"input", "weight", "recurrentWeight", "bias", "recurrentBias", "initialHiddenState", "output0", "output1"}, 3, 3, 2},
+        [55] = {"gruCell", {"input", "weight", "recurrentWeight", "hiddenState", "bias", "recurrentBias", "output"}, 4, 2, 1},
+        [56] = {"hardSigmoid", {"input", "output"}, 1, 0, 1},
+        [57] = {"hardSwish", {"input", "output"}, 1, 0, 1},
+        [58] = {"instanceNormalization", {"input", "scale", "bias", "output"}, 1, 2, 1},
+        [59] = {"layerNormalization", {"input", "scale", "bias", "output"}, 1, 2, 1},
+        [60] = {"leakyRelu", {"input", "output"}, 1, 0, 1},
+        [61] = {"linear", {"input", "output"}, 1, 0, 1},
+        [62] = {"lstm", {"input", "weight", "recurrentWeight", "bias", "recurrentBias", "peepholeWeight", "initialHiddenState", "initialCellState", "output0", "output1", "output2"}, 3, 5, 3},
+        [63] = {"lstmCell", {"input", "weight", "recurrentWeight", "hiddenState", "cellState", "bias", "recurrentBias", "peepholeWeight", "output0", "output1"}, 5, 3, 2},
+        [64] = {"matmul", {"a", "b", "output"}, 2, 0, 1},
+        [65] = {"pad", {"input", "output"}, 1, 0, 1},
+        [66] = {"l2Pool2d", {"input", "output"}, 1, 0, 1},
+        [67] = {"maxPool2d", {"input", "output"}, 1, 0, 1},
+        [68] = {"prelu", {"input", "slope", "output"}, 2, 0, 1},
+        [69] = {"reduceL1", {"input", "output"}, 1, 0, 1},
+        [70] = {"reduceL2", {"input", "output"}, 1, 0, 1},
+        [71] = {"reduceLogSum", {"input", "output"}, 1, 0, 1},
+        [72] = {"reduceLogSumExp", {"input", "output"}, 1, 0, 1},
+        [73] = {"reduceMax", {"input", "output"}, 1, 0, 1},
+        [74] = {"reduceMean", {"input", "output"}, 1, 0, 1},
+        [75] = {"reduceMin", {"input", "output"}, 1, 0, 1},
+        [76] = {"reduceProduct", {"input", "output"}, 1, 0, 1},
+        [77] = {"reduceSum", {"input", "output"}, 1, 0, 1},
+        [78] = {"reduceSumSquare", {"input", "output"}, 1, 0, 1},
+        [79] = {"relu", {"input", "output"}, 1, 0, 1},
+        [80] = {"resample2d", {"input", "output"}, 1, 0, 1},
+        [81] = {"reshape", {"input", "output"}, 1, 0, 1},
+        [82] = {"reverse", {"input", "output"}, 1, 0, 1},
+        [83] = {"scatterElements", {"input", "indices", "updates", "output"}, 3, 0, 1},
+        [84] = {"scatterND", {"input", "indices", "updates", "output"}, 3, 0, 1},
+        [85] = {"sigmoid", {"input", "output"}, 1, 0, 1},
+        [86] = {"slice", {"input", "output"}, 1, 0, 1},
+        [87] = {"softmax", {"input", "output"}, 1, 0, 1},
+        [88] = {"softplus", {"input", "output"}, 1, 0, 1},
+        [89] = {"softsign", {"input", "output"}, 1, 0, 1},
+        [90] = {"split", {"input", "outputs"}, 1, 0, 1},
+        [91] = {"tanh", {"input", "output"}, 1, 0, 1},
+        [92] = {"tile", {"input", "output"}, 1, 0, 1},
+        [93] = {"transpose", {"input", "output"}, 1, 0, 1},
+        [94] = {"triangular", {"input", "output"}, 1, 0, 1},
+        [95] = {"where", {"condition", "trueValue", "falseValue", "output"}, 3, 0, 1},
+    };
+    return &table[op < WA_NN_COUNT ? op : 0];
 }
 
 const char *wa__frame_name(uint32_t v)

@@ -315,7 +315,7 @@ typedef struct wa_dtype_info { const char *name; unsigned bits; int onnx; const 
 const wa_dtype_info *wa__dtype_info(uint32_t dtype);
 wa_dtype wa__dtype_from_onnx(int64_t onnx);
 
-#define WA_PLAN_VERSION 2
+#define WA_PLAN_VERSION 3
 typedef enum wa_target {
     WA_TARGET_CPU = 1,
     WA_TARGET_WEBGPU = 2,
@@ -333,6 +333,7 @@ typedef enum wa_buffer_kind {
     WA_BUFFER_KIND_QUERY = 7,
     WA_BUFFER_KIND_CONST = 8,
     WA_BUFFER_KIND_SCRATCH = 9,
+    WA_BUFFER_KIND_TENSOR = 10,
 } wa_buffer_kind;
 const char *wa__buffer_kind_name(uint32_t v); /* NULL when unknown */
 typedef enum wa_transform {
@@ -354,6 +355,13 @@ typedef enum wa_operand {
     WA_OPERAND_WEIGHT = 2,
 } wa_operand;
 const char *wa__operand_name(uint32_t v); /* NULL when unknown */
+typedef enum wa_nn_kind {
+    WA_NN_KIND_TENSOR = 1,
+    WA_NN_KIND_CONST = 2,
+    WA_NN_KIND_FILL = 3,
+    WA_NN_KIND_VALUE = 4,
+} wa_nn_kind;
+const char *wa__nn_kind_name(uint32_t v); /* NULL when unknown */
 typedef enum wa_attr_kind {
     WA_ATTR_KIND_INT = 1,
     WA_ATTR_KIND_FLOAT = 2,
@@ -362,6 +370,114 @@ typedef enum wa_attr_kind {
     WA_ATTR_KIND_STRING = 5,
 } wa_attr_kind;
 const char *wa__attr_kind_name(uint32_t v); /* NULL when unknown */
+
+/* The methods of WebNN's MLGraphBuilder. Fields: name, id, operands by position, operands in the options, other arguments by position (attributes of those names; all other attributes go into the options), results. Operand and result names are those of opSupportLimits(). concat takes any number of operands, split gives any number of results. Ids stand in plans: append only. */
+typedef enum wa_nn_op {
+    WA_NN_NONE = 0,
+    WA_NN_argMax = 1,
+    WA_NN_argMin = 2,
+    WA_NN_averagePool2d = 3,
+    WA_NN_batchNormalization = 4,
+    WA_NN_cast = 5,
+    WA_NN_clamp = 6,
+    WA_NN_concat = 7,
+    WA_NN_conv2d = 8,
+    WA_NN_convTranspose2d = 9,
+    WA_NN_cumulativeSum = 10,
+    WA_NN_add = 11,
+    WA_NN_sub = 12,
+    WA_NN_mul = 13,
+    WA_NN_div = 14,
+    WA_NN_max = 15,
+    WA_NN_min = 16,
+    WA_NN_pow = 17,
+    WA_NN_equal = 18,
+    WA_NN_notEqual = 19,
+    WA_NN_greater = 20,
+    WA_NN_greaterOrEqual = 21,
+    WA_NN_lesser = 22,
+    WA_NN_lesserOrEqual = 23,
+    WA_NN_logicalNot = 24,
+    WA_NN_logicalAnd = 25,
+    WA_NN_logicalOr = 26,
+    WA_NN_logicalXor = 27,
+    WA_NN_isNaN = 28,
+    WA_NN_isInfinite = 29,
+    WA_NN_abs = 30,
+    WA_NN_ceil = 31,
+    WA_NN_cos = 32,
+    WA_NN_erf = 33,
+    WA_NN_exp = 34,
+    WA_NN_floor = 35,
+    WA_NN_identity = 36,
+    WA_NN_log = 37,
+    WA_NN_neg = 38,
+    WA_NN_reciprocal = 39,
+    WA_NN_roundEven = 40,
+    WA_NN_sin = 41,
+    WA_NN_sign = 42,
+    WA_NN_sqrt = 43,
+    WA_NN_tan = 44,
+    WA_NN_dequantizeLinear = 45,
+    WA_NN_quantizeLinear = 46,
+    WA_NN_elu = 47,
+    WA_NN_expand = 48,
+    WA_NN_gather = 49,
+    WA_NN_gatherElements = 50,
+    WA_NN_gatherND = 51,
+    WA_NN_gelu = 52,
+    WA_NN_gemm = 53,
+    WA_NN_gru = 54,
+    WA_NN_gruCell = 55,
+    WA_NN_hardSigmoid = 56,
+    WA_NN_hardSwish = 57,
+    WA_NN_instanceNormalization = 58,
+    WA_NN_layerNormalization = 59,
+    WA_NN_leakyRelu = 60,
+    WA_NN_linear = 61,
+    WA_NN_lstm = 62,
+    WA_NN_lstmCell = 63,
+    WA_NN_matmul = 64,
+    WA_NN_pad = 65,
+    WA_NN_l2Pool2d = 66,
+    WA_NN_maxPool2d = 67,
+    WA_NN_prelu = 68,
+    WA_NN_reduceL1 = 69,
+    WA_NN_reduceL2 = 70,
+    WA_NN_reduceLogSum = 71,
+    WA_NN_reduceLogSumExp = 72,
+    WA_NN_reduceMax = 73,
+    WA_NN_reduceMean = 74,
+    WA_NN_reduceMin = 75,
+    WA_NN_reduceProduct = 76,
+    WA_NN_reduceSum = 77,
+    WA_NN_reduceSumSquare = 78,
+    WA_NN_relu = 79,
+    WA_NN_resample2d = 80,
+    WA_NN_reshape = 81,
+    WA_NN_reverse = 82,
+    WA_NN_scatterElements = 83,
+    WA_NN_scatterND = 84,
+    WA_NN_sigmoid = 85,
+    WA_NN_slice = 86,
+    WA_NN_softmax = 87,
+    WA_NN_softplus = 88,
+    WA_NN_softsign = 89,
+    WA_NN_split = 90,
+    WA_NN_tanh = 91,
+    WA_NN_tile = 92,
+    WA_NN_transpose = 93,
+    WA_NN_triangular = 94,
+    WA_NN_where = 95,
+    WA_NN_COUNT = 96
+} wa_nn_op;
+#define WA_NN_SLOTS 11 /* operands and results of one method, at most */
+typedef struct wa_nn_op_info {
+    const char *name; /* NULL for an unused id */
+    const char *slots[WA_NN_SLOTS]; /* operands by position, operands in the options, results */
+    uint32_t in_count, opt_count, out_count;
+} wa_nn_op_info;
+const wa_nn_op_info *wa__nn_op_info(uint32_t op); /* never NULL */
 
 /* Frames between host and page: one binary WebSocket message each. 32-byte little-endian header, then the payload: magic u32 'WAF1', type u16, flags u16, job u64, seq u32, meta_length u32 (bytes of JSON after the header), body_length u64 (bytes after the JSON). header+meta+body == message length exactly. */
 #define WA_WIRE_MAGIC 827736407u

@@ -27,8 +27,9 @@ typedef struct wa_bridge_host wa_bridge_host;
 wa_status wa__bridge_host_create(const char *page_dir, wa_bridge_host **out, wa_error *err) WA_MUST_CHECK;
 void wa__bridge_host_free(wa_bridge_host *h); /* NULL is legal */
 uint16_t wa__bridge_host_port(const wa_bridge_host *h);
-/* A URL for one page and the ticket to wait for it with; wa__free the URL. It works once. */
-wa_status wa__bridge_host_url(wa_bridge_host *h, char **url, uint64_t *ticket, wa_error *err) WA_MUST_CHECK;
+/* A URL for one page and the ticket to wait for it with; wa__free the URL. It works once. webnn: the
+ * device type that the page asks a WebNN context for ("cpu", "gpu", "npu"), NULL or "": none. */
+wa_status wa__bridge_host_url(wa_bridge_host *h, const char *webnn, char **url, uint64_t *ticket, wa_error *err) WA_MUST_CHECK;
 
 typedef struct wa_bridge_wants {
     uint32_t timeout_ms;       /* for the hello; 0: 30,000 */
@@ -37,7 +38,11 @@ typedef struct wa_bridge_wants {
     bool (*alive)(void *user);
     void *user;
     bool probably_software; /* no GPU known on this machine: an adapter that names nothing counts as software */
+    bool webnn;             /* the page needs a WebNN context and may have no adapter */
 } wa_bridge_wants;
+/* Plans for this page: its adapter (WA_TARGET_WEBGPU), or its WebNN context, with WebGPU for what that cannot
+ * run where the adapter is hardware. Borrows the runner's limits. */
+void wa__bridge_plan_target(const wa_runner *r, wa_target target, wa_plan_target *out);
 /* Waits for the page of that ticket. A page without a usable adapter gives WA_ADAPTER with its reason.
  * The runner is the caller's: runner->ops->free says BYE. */
 wa_status wa__bridge_host_wait(wa_bridge_host *h, uint64_t ticket, const wa_bridge_wants *w, wa_runner **out, wa_error *err) WA_MUST_CHECK;
@@ -46,7 +51,8 @@ wa_status wa__bridge_host_wait(wa_bridge_host *h, uint64_t ticket, const wa_brid
 typedef struct wa_bridge_hello {
     const char *user_agent, *browser, *version;
     const char *software_reason; /* why the adapter counts as software, or as hardware */
-    bool webgpu, webnn, worker, isolated;
+    bool webgpu, webnn, worker, isolated; /* webnn: a context was asked for and made */
+    const char *webnn_error; /* why not; "" */
     double adapter_ms; /* page's start to device in hand */
     double hello_ms;   /* URL made to hello received */
     const char *json;  /* the whole hello without its token */

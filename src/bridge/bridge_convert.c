@@ -30,6 +30,7 @@ static wa_status convert_each(const wa_view *from, const wa_view *to, uint64_t c
             continue;
         }
         int64_t v = wa__get_i64(from, (int64_t)i);
+        if (v < 0 && from->type.dtype == WA_U64 && to->type.dtype == WA_I64) return wa__fail(err, WA_UNSUPPORTED, "\"%s\": element %llu does not fit 63 bits", name, (unsigned long long)i);
         if (to->type.dtype == WA_BOOL) v = v != 0;
         wa__set_i64(to, (int64_t)i, v);
         if (wa__get_i64(to, (int64_t)i) == v) continue;

@@ -70,6 +70,7 @@ wa_status wa__session_hello(bridge_session *s, json_t *meta, wa_error *err)
     s->info.webnn = json_is_true(json_object_get(meta, "webnn"));
     s->info.worker = json_is_true(json_object_get(meta, "worker"));
     s->info.isolated = json_is_true(json_object_get(meta, "isolated"));
+    s->info.webnn_error = text(meta, "webnn_error");
     s->info.software_reason = text(adapter, "software_reason");
     s->info.adapter_ms = json_number_value(json_object_get(meta, "adapter_ms"));
     s->target = (wa_run_target){
@@ -83,9 +84,28 @@ wa_status wa__session_hello(bridge_session *s, json_t *meta, wa_error *err)
         .limit_binding = number(limits, "maxStorageBufferBindingSize", (uint64_t)1 << 48),
         .workgroup_bytes = (uint32_t)number(limits, "maxComputeWorkgroupStorageSize", 1 << 30),
         .invocations = (uint32_t)number(limits, "maxComputeInvocationsPerWorkgroup", 1 << 20)};
+    s->target.webgpu = s->info.webgpu && !json_object_get(meta, "error");
+    s->target.webnn = s->info.webnn;
+    s->target.webnn_device = text(meta, "webnn_device");
+    const json_t *accelerated = json_object_get(meta, "webnn_accelerated");
+    s->target.webnn_placement = json_is_true(accelerated) ? "accelerated" : json_is_false(accelerated) ? "cpu" : "unknown";
+    wa__hello_nn(meta, &s->nn);
+    s->target.nn = &s->nn;
     s->hello_text = json_dumps(meta, JSON_COMPACT);
     s->info.json = s->hello_text ? s->hello_text : "{}";
     return WA_OK;
+}
+
+void wa__bridge_plan_target(const wa_runner *r, wa_target target, wa_plan_target *out)
+{
+    const wa_run_target *t = &((const bridge_session *)r)->target;
+    *out = (wa_plan_target){.target = target, .features = t->features, .limit_buffer = t->limit_buffer, .limit_binding = t->limit_binding,
+                            .workgroup_bytes = t->workgroup_bytes, .invocations = t->invocations, .software = t->adapter_software};
+    snprintf(out->adapter, sizeof out->adapter, "%.30s/%.30s", t->adapter_vendor, t->adapter_architecture);
+    if (target != WA_TARGET_WEBNN) return;
+    out->nn = t->nn;
+    out->gpu = t->webgpu && !t->adapter_software;
+    if (!out->gpu) out->features = 0;
 }
 
 const wa_bridge_hello *wa__bridge_hello(const wa_runner *r) { return &((const bridge_session *)r)->info; }

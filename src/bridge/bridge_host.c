@@ -139,12 +139,13 @@ static bool on_open(void *user, wa_ws *ws, wa_ws_events *events)
 }
 
 /* --- tickets ------------------------------------------------------------------------------------ */
-wa_status wa__bridge_host_url(wa_bridge_host *h, char **url, uint64_t *ticket, wa_error *err)
+wa_status wa__bridge_host_url(wa_bridge_host *h, const char *webnn, char **url, uint64_t *ticket, wa_error *err)
 {
     bridge_ticket *t = wa__alloc(1, sizeof *t);
     if (!t) return wa__no_memory(err, "a ticket");
     wa_status s = wa__bridge_token(t->token, err);
-    char *text = s == WA_OK ? wa__format("http://127.0.0.1:%u/#%s", (unsigned)h->port, t->token) : NULL;
+    bool asks = webnn && *webnn;
+    char *text = s == WA_OK ? wa__format("http://127.0.0.1:%u/#%s%s%s", (unsigned)h->port, t->token, asks ? "." : "", asks ? webnn : "") : NULL;
     if (!text) {
         wa__free(t);
         return s == WA_OK ? wa__no_memory(err, "a URL") : s;
@@ -258,7 +259,8 @@ static wa_status take(bridge_session *s, const wa_bridge_wants *w, wa_error *err
     wa_status st = WA_OK;
     const char *error = json_string_value(json_object_get(s->hello, "error"));
     if (s->state == BRIDGE_DEAD) st = wa__fail(err, s->dead_status, "%s", s->dead_reason);
-    else if (error) st = wa__fail(err, WA_ADAPTER, "%s", error);
+    else if (w->webnn && !s->target.webnn) st = wa__fail(err, WA_ADAPTER, "no WebNN: %s", s->info.webnn_error[0] ? s->info.webnn_error : "the page asked for none");
+    else if (error && !w->webnn) st = wa__fail(err, WA_ADAPTER, "%s", error);
     else s->taken = true;
     bool named = s->target.adapter_vendor[0] || s->target.adapter_device[0] || s->target.adapter_description[0];
     if (st == WA_OK && w->probably_software && !named && !s->target.adapter_software) {

@@ -5,6 +5,7 @@
 #include "bridge/bridge.h"
 #include "cpu/cpu.h"
 #include "net/net.h"
+#include "plan/plan_nn.h"
 #include <jansson.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -57,6 +58,7 @@ typedef struct bridge_session {
     char *hello_text; /* free() */
     wa_bridge_hello info;
     wa_run_target target;
+    wa_nn_limits nn;
     char weights_token[BRIDGE_TOKEN_CHARS + 1];
     uint64_t heard_ns, next_job;
     /* the one job under way, 0 when none: */
@@ -116,6 +118,10 @@ wa_status wa__session_call(bridge_session *s, uint32_t type, uint32_t want, json
                            const wa_run_control *c, wa_error *err) WA_MUST_CHECK;
 /* bridge_hello.c: fills s->target and s->info from a page's hello; s->mutex is held. */
 wa_status wa__session_hello(bridge_session *s, json_t *meta, wa_error *err) WA_MUST_CHECK;
+/* bridge_hello_nn.c: what the page's WebNN context lists; what is not in our table is left out. */
+void wa__hello_nn(const json_t *hello, wa_nn_limits *out);
+/* bridge_manifest_nn.c: the WebNN part of a plan; NULL when memory runs out. */
+json_t *wa__manifest_nn(const wa_plan *p);
 /* bridge_host.c: takes the ticket of a token out of the list; 0 when there is none. */
 uint64_t wa__host_redeem(wa_bridge_host *h, wa_str token, uint64_t *made_ns);
 void wa__host_changed(wa_bridge_host *h); /* wakes waiters */

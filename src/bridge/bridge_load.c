@@ -17,7 +17,7 @@ static wa_status check_narrowing(const wa_plan *p, const wa_run_source *sources,
 {
     for (uint32_t i = 0; i < p->weight_count; i++) {
         const wa_plan_weight *w = &p->weights[i];
-        if (w->transform != WA_TRANSFORM_I64_TO_I32 || w->buffer == WA_NONE || p->buffers[w->buffer].target != WA_TARGET_WEBGPU) continue;
+        if (w->transform != WA_TRANSFORM_I64_TO_I32 || w->buffer == WA_NONE || p->buffers[w->buffer].target == WA_TARGET_CPU) continue;
         const uint8_t *src = (w->source == WA_NONE ? p->data : sources[w->source].data) + w->offset;
         for (uint64_t k = 0; k + 8 <= w->length; k += 8) {
             int64_t v;
@@ -78,9 +78,9 @@ static wa_status send_load(bridge_session *s, bridge_load *l, const wa_run_contr
     const json_t *bytes = json_object_get(s->reply, "bytes");
     if (!json_is_integer(bytes) || json_integer_value(bytes) < 0) return wa__fail(err, WA_PROTOCOL, "the page did not say how many bytes it made");
     l->bytes = (uint64_t)json_integer_value(bytes);
-    uint64_t predicted = wa__plan_bytes(l->plan, WA_TARGET_WEBGPU);
+    uint64_t predicted = wa__plan_bytes(l->plan, WA_TARGET_WEBGPU) + wa__plan_bytes(l->plan, WA_TARGET_WEBNN);
     if (l->bytes != predicted)
-        return wa__fail(err, WA_INTERNAL, "the page made %llu bytes of GPU buffers, the plan predicted %llu", (unsigned long long)l->bytes,
+        return wa__fail(err, WA_INTERNAL, "the page made %llu bytes of buffers, the plan predicted %llu", (unsigned long long)l->bytes,
                         (unsigned long long)predicted);
     return WA_OK;
 }

@@ -28,7 +28,8 @@ static void buffers(manifest *m)
     json_t *list = json_array();
     for (uint32_t i = 0; i < m->p->buffer_count; i++) {
         const wa_plan_buffer *b = &m->p->buffers[i];
-        if (b->target != WA_TARGET_WEBGPU) push(m, list, json_null());
+        if (b->target == WA_TARGET_CPU) push(m, list, json_null());
+        else if (b->target == WA_TARGET_WEBNN) push(m, list, json_pack("{s:I, s:i, s:I}", "size", (json_int_t)b->size, "kind", (int)b->kind, "webnn", (json_int_t)b->type));
         else push(m, list, json_pack("{s:I, s:i, s:o}", "size", (json_int_t)b->size, "kind", (int)b->kind, "label", string(wa__plan_text(m->p, b->label))));
     }
     set(m, m->root, "buffers", list);
@@ -184,7 +185,8 @@ static void segments(manifest *m)
     json_t *list = json_array();
     for (uint32_t i = 0; i < m->p->segment_count; i++) {
         const wa_plan_segment *s = &m->p->segments[i];
-        if (s->target != WA_TARGET_WEBGPU) push(m, list, json_null());
+        if (s->target == WA_TARGET_CPU) push(m, list, json_null());
+        else if (s->target == WA_TARGET_WEBNN) push(m, list, json_pack("{s:i, s:i, s:i, s:b}", "first", (int)s->first, "count", (int)s->count, "predicted_ns", 0, "webnn", 1));
         else push(m, list, json_pack("{s:i, s:i, s:I}", "first", (int)s->first, "count", (int)s->count, "predicted_ns", (json_int_t)s->predicted_ns));
     }
     set(m, m->root, "segments", list);
@@ -229,6 +231,7 @@ static wa_status build(manifest *m, const bridge_load *l, bool timestamps)
     dispatches(m);
     segments(m);
     queries(m, timestamps);
+    if (p->info.target == WA_TARGET_WEBNN) set(m, m->root, "webnn", wa__manifest_nn(p));
     return m->good ? WA_OK : wa__no_memory(m->err, "a plan's manifest");
 }
 

@@ -44,11 +44,11 @@ static void *step_write(step *st, uint32_t buffer, uint64_t offset, uint64_t n)
     return p;
 }
 
-static bool step_read(step *st, uint32_t buffer, uint64_t offset, uint64_t n, uint32_t staging, uint64_t staging_offset)
+static bool step_read(step *st, uint32_t buffer, uint64_t offset, uint64_t n, int64_t staging, uint64_t staging_offset)
 {
     if (st->read_count == PARTS_MAX) return false;
     st->read_bytes[st->read_count++] = n;
-    st->bad |= json_array_append_new(st->reads, json_pack("[i, I, I, i, I]", (int)buffer, (json_int_t)offset, (json_int_t)n, (int)staging,
+    st->bad |= json_array_append_new(st->reads, json_pack("[i, I, I, I, I]", (int)buffer, (json_int_t)offset, (json_int_t)n, (json_int_t)staging,
                                                           (json_int_t)staging_offset)) != 0;
     return true;
 }
@@ -116,7 +116,7 @@ static const wa_plan_io *io_at(const run *x, uint32_t which, bool output)
     return NULL;
 }
 
-static bool on_gpu(const run *x, uint32_t buffer) { return x->l->plan->buffers[buffer].target == WA_TARGET_WEBGPU; }
+static bool in_page(const run *x, uint32_t buffer) { return x->l->plan->buffers[buffer].target != WA_TARGET_CPU; }
 
 static wa_status check_view(const run *x, const wa_plan_io *io, const wa_view *v, wa_error *err)
 {
@@ -135,8 +135,7 @@ static wa_status put_inputs(run *x, step *st, const wa_view *inputs, uint32_t co
         const wa_plan_io *io = io_at(x, i, false);
         if (!io) return wa__fail(err, WA_INVALID_ARGUMENT, "the entry takes %u inputs, not %u", i, count);
         WA_TRY(check_view(x, io, &inputs[i], err));
-        bool gpu = on_gpu(x, io->buffer);
-        void *to = gpu ? step_write(st, io->buffer, io->offset, io->length) : x->l->host[io->buffer] + io->offset;
+        void *to = in_page(x, io->buffer) ? step_write(st, io->buffer, io->offset, io->length) : x->l->host[io->buffer] + io->offset;
         if (!to) return wa__fail(err, WA_LIMIT, "input \"%s\": too large, or too many inputs", wa__plan_text(x->l->plan, io->name));
         WA_TRY(wa__bridge_convert(inputs[i].data, io->dtype, to, io->device_dtype, (uint64_t)wa__count(&inputs[i].type), wa__plan_text(x->l->plan, io->name), err));
     }
@@ -149,7 +148,7 @@ static wa_status ask_outputs(run *x, step *st, const wa_view *outputs, uint32_t 
         const wa_plan_io *io = io_at(x, i, true);
         if (!io) return wa__fail(err, WA_INVALID_ARGUMENT, "the entry gives %u outputs, not %u", i, count);
         WA_TRY(check_view(x, io, &outputs[i], err));
-        if (on_gpu(x, io->buffer) && !step_read(st, io->buffer, io->offset, io->length, io->readback, io->readback_offset))
+        if (in_page(x, io->buffer) && !step_read(st, io->buffer, io->offset, io->length, io->readback == WA_NONE ? -1 : (int64_t)io->readback, io->readback_offset))
             return wa__fail(err, WA_LIMIT, "more than %d outputs", PARTS_MAX);
     }
     return io_at(x, count, true) ? wa__fail(err, WA_INVALID_ARGUMENT, "the entry gives more than %u outputs", count) : WA_OK;
@@ -160,8 +159,8 @@ static wa_status take_outputs(run *x, const wa_view *outputs, uint32_t count, wa
     uint64_t at = 0;
     for (uint32_t i = 0; i < count; i++) {
         const wa_plan_io *io = io_at(x, i, true);
-        const void *from = on_gpu(x, io->buffer) ? (const void *)(x->s->body.ptr + at) : x->l->host[io->buffer] + io->offset;
-        if (on_gpu(x, io->buffer)) at += io->length;
+        const void *from = in_page(x, io->buffer) ? (const void *)(x->s->body.ptr + at) : x->l->host[io->buffer] + io->offset;
+        if (in_page(x, io->buffer)) at += io->length;
         WA_TRY(wa__bridge_convert(from, io->device_dtype, outputs[i].data, io->dtype, (uint64_t)wa__count(&outputs[i].type),
                                   wa__plan_text(x->l->plan, io->name), err));
     }
@@ -181,34 +180,44 @@ static wa_status convert_transfer(const wa_plan_transfer *t, const void *from, v
     return wa__bridge_convert(from, t->from_dtype, to, t->to_dtype, n < m ? n : m, "a transfer", err);
 }
 
-/* Page to host, before a CPU segment: the page segments since the last exchange run with it. */
-static wa_status to_host(run *x, step *st, const wa_plan_segment *seg, wa_error *err)
+/* What a segment reads from a memory of the page comes to the host: the page's segments since the last
+ * exchange run with it. Into host memory, or into the next step's writes when it goes to another memory
+ * of the page. */
+static wa_status fetch(run *x, step *st, const wa_plan_segment *seg, wa_error *err)
 {
     const wa_plan *p = x->l->plan;
     uint32_t moved[PARTS_MAX], n = 0;
+    step next;
     for (uint32_t i = 0; i < seg->transfer_count; i++) {
         const wa_plan_transfer *t = &p->transfers[seg->transfer_first + i];
-        if (!on_gpu(x, t->from_buffer)) continue;
-        if (n == PARTS_MAX || !step_read(st, t->from_buffer, t->from_offset, t->from_length, t->staging, 0))
+        if (!in_page(x, t->from_buffer)) continue;
+        if (n == PARTS_MAX || !step_read(st, t->from_buffer, t->from_offset, t->from_length, t->staging == WA_NONE ? -1 : (int64_t)t->staging, 0))
             return wa__fail(err, WA_LIMIT, "more than %d transfers before a segment", PARTS_MAX);
         moved[n++] = seg->transfer_first + i;
     }
-    if (n || st->count || st->part_count) WA_TRY(step_run(x, st, err)); /* inputs written so far go with it */
+    bool due = seg->target == WA_TARGET_CPU ? n || st->count : n || (st->count && seg->transfer_count);
+    if (!due) return WA_OK;
+    WA_TRY(step_run(x, st, err));
+    step_begin(&next);
     uint64_t at = 0;
-    for (uint32_t i = 0; i < n; i++) {
+    wa_status s = WA_OK;
+    for (uint32_t i = 0; i < n && s == WA_OK; i++) {
         const wa_plan_transfer *t = &p->transfers[moved[i]];
-        WA_TRY(convert_transfer(t, x->s->body.ptr + at, x->l->host[t->to_buffer] + t->to_offset, err));
+        void *to = in_page(x, t->to_buffer) ? step_write(&next, t->to_buffer, t->to_offset, t->to_length) : x->l->host[t->to_buffer] + t->to_offset;
+        s = to ? convert_transfer(t, x->s->body.ptr + at, to, err) : wa__fail(err, WA_LIMIT, "a transfer in the page is too large");
         at += t->from_length;
     }
     if (x->stats) x->stats->transfers += n;
-    return WA_OK;
+    step_done(st);
+    *st = next;
+    return s;
 }
 
 static wa_status to_page(run *x, step *st, const wa_plan_segment *seg, wa_error *err)
 {
     for (uint32_t i = 0; i < seg->transfer_count; i++) {
         const wa_plan_transfer *t = &x->l->plan->transfers[seg->transfer_first + i];
-        if (on_gpu(x, t->from_buffer)) continue;
+        if (in_page(x, t->from_buffer)) continue;
         void *to = step_write(st, t->to_buffer, t->to_offset, t->to_length);
         if (!to) return wa__fail(err, WA_LIMIT, "a transfer to the page is too large, or there are more than %d", PARTS_MAX);
         WA_TRY(convert_transfer(t, x->l->host[t->from_buffer] + t->from_offset, to, err));
@@ -217,31 +226,23 @@ static wa_status to_page(run *x, step *st, const wa_plan_segment *seg, wa_error 
     return WA_OK;
 }
 
-/* Segments in order; a step collects page segments until a CPU segment needs their results. */
+/* Segments in order; a step collects page segments until another memory needs their results. A
+ * segment's inputs must not overtake the segments before it. */
 static wa_status replay(run *x, step *st, wa_error *err)
 {
     const wa_plan *p = x->l->plan;
     for (uint32_t i = 0; i < x->e->segment_count; i++) {
         uint32_t at = x->e->segment_first + i;
         const wa_plan_segment *seg = &p->segments[at];
-        if (seg->target == WA_TARGET_WEBGPU) {
-            if (st->count && seg->transfer_count) { /* its inputs must not overtake the segments before it */
-                WA_TRY(step_run(x, st, err));
-                step_done(st);
-                step_begin(st);
-            }
-            WA_TRY(to_page(x, st, seg, err));
-            if (!st->count) st->first = at;
-            st->count++;
-        } else if (seg->target == WA_TARGET_CPU) {
-            WA_TRY(to_host(x, st, seg, err));
-            step_done(st);
-            step_begin(st);
+        WA_TRY(fetch(x, st, seg, err));
+        if (seg->target == WA_TARGET_CPU) {
             WA_TRY(wa__cpu_segment_run(x->l->cpu, at, x->l->host, err));
             if (x->stats) x->stats->cpu_segments++;
-        } else {
-            return wa__fail(err, WA_UNSUPPORTED, "segment %u is for target %u, which a page does not run", at, seg->target);
+            continue;
         }
+        WA_TRY(to_page(x, st, seg, err));
+        if (!st->count) st->first = at;
+        st->count++;
     }
     return WA_OK;
 }

@@ -53,6 +53,7 @@ typedef struct wa_browser_places {
     const char *home;        /* the user's home folder */
     const char *chrome_path; /* $CHROME_PATH */
     const char *chrome;      /* $CHROME */
+    const char *webnn;       /* $WEBACCEL_CHROMIUM_WEBNN */
     const char *cache;       /* $WEBACCEL_HOME, for the versions' cache; NULL: no cache */
     bool skip_versions;      /* run no program */
 } wa_browser_places;

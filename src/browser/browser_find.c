@@ -211,6 +211,28 @@ static void from_env(finder *f, const char *value, const char *variable)
     consider(f, value, k ? NULL : &other, variable);
 }
 
+/* A Chromium kept for its WebNN: $WEBACCEL_CHROMIUM_WEBNN, in $WEBACCEL_HOME, near us, where make deps puts it. */
+static void from_webnn(finder *f)
+{
+    static const known row = {"", WA_BROWSER_CHROMIUM, "chromium-webnn", "Chromium with WebNN", "stable"};
+    if (f->p->webnn && *f->p->webnn) {
+        consider(f, f->p->webnn, &row, "WEBACCEL_CHROMIUM_WEBNN");
+        return;
+    }
+    char *kept = f->p->cache ? wa__path_join(f->p->cache, "chromium-webnn/chromium") : NULL;
+    if (kept) consider(f, kept, &row, "WEBACCEL_HOME");
+    wa__free(kept);
+    if (f->p->root && *f->p->root) return; /* a made-up machine */
+    char *exe = wa__os_executable(), *slash = exe ? strrchr(exe, '/') : NULL;
+    char *near = slash ? wa__format("%.*s/deps/chromium-webnn/chromium", (int)(slash - exe), exe) : NULL;
+    if (near) consider(f, near, &row, "beside webaccel");
+    wa__free(near);
+    wa__free(exe);
+#ifdef WA_DEPS_DIR
+    consider(f, WA_DEPS_DIR "/chromium-webnn/chromium", &row, "make deps");
+#endif
+}
+
 static void from_path(finder *f)
 {
     const char *path = f->p->path;
@@ -273,7 +295,7 @@ void wa__browser_places_here(wa_browser_places *out, char **own)
     *own = wa__os_home();
     const char *path = getenv("PATH");
     *out = (wa_browser_places){.root = "", .path = path ? path : "/usr/local/bin:/usr/bin:/bin", .home = getenv("HOME"),
-                               .chrome_path = getenv("CHROME_PATH"), .chrome = getenv("CHROME"), .cache = *own};
+                               .chrome_path = getenv("CHROME_PATH"), .chrome = getenv("CHROME"), .webnn = getenv("WEBACCEL_CHROMIUM_WEBNN"), .cache = *own};
 }
 
 /* Usable ones first, otherwise in the order found. */
@@ -309,6 +331,7 @@ wa_status wa__browser_discover(const wa_browser_places *places, wa_browser_list 
     from_desktop(&f, all);
     wa__free(mine);
     wa__free(all);
+    from_webnn(&f);
     from_confined(&f);
     usable_first(&list);
     wa_status s = f.failed ? wa__no_memory(err, "the list of browsers") : WA_OK;

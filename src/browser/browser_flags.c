@@ -96,6 +96,17 @@ static bool dropped_variable(const char *pair)
     return false;
 }
 
+/* The folder of libraries that a browser brings with it; NULL when it brings none. */
+static char *beside(const char *exec)
+{
+    const char *slash = exec ? strrchr(exec, '/') : NULL;
+    char *probe = slash ? wa__format("%.*s/lib/libnss3.so", (int)(slash - exec), exec) : NULL, *real = probe ? wa__os_realpath(probe) : NULL;
+    char *folder = real ? wa__format("%.*s/lib", (int)(slash - exec), exec) : NULL;
+    wa__free(probe);
+    wa__free(real);
+    return folder;
+}
+
 void wa__flags_env(const wa_flags_in *f, const char *layer_share, wa_strings *env)
 {
     extern char **environ;
@@ -104,12 +115,19 @@ void wa__flags_env(const wa_flags_in *f, const char *layer_share, wa_strings *en
      * not use root's home. A window on somebody's screen needs that person's settings. */
     bool own_home = f->in->drop || !f->o->headful;
     bool icd = f->o->step && f->o->step->icd && m && m->vk_driver_files[0];
+    char *libraries = beside(f->o->info->exec);
     for (char **e = environ; *e; e++) {
+        if (libraries && !strncmp(*e, "LD_LIBRARY_PATH=", 16)) continue;
         if (dropped_variable(*e) || (layer_share && !strncmp(*e, "XDG_DATA_DIRS=", 14))) continue;
         if (own_home && (!strncmp(*e, "HOME=", 5) || (!strncmp(*e, "XDG_", 4) && strncmp(*e, "XDG_DATA_DIRS=", 14) != 0))) continue;
         if (icd && (!strncmp(*e, "VK_DRIVER_FILES=", 16) || !strncmp(*e, "VK_ICD_FILENAMES=", 17))) continue;
         wa__strings_add(env, "%s", *e);
     }
+    if (libraries) {
+        const char *have = getenv("LD_LIBRARY_PATH");
+        wa__strings_add(env, "LD_LIBRARY_PATH=%s%s%s", libraries, have && *have ? ":" : "", have ? have : "");
+    }
+    wa__free(libraries);
     wa__strings_add(env, "TMPDIR=%s", f->in->tmp);
     if (own_home) {
         wa__strings_add(env, "HOME=%s", f->in->profile);

@@ -29,24 +29,29 @@ static const wa_browser_step chromium_steps[] = {
 };
 enum { STEP_DEFAULTS, STEP_UNSAFE, STEP_VULKAN, STEP_SERVER, STEP_SOFTWARE };
 
+/* WebNN alone: its contexts need no adapter. */
+static const wa_browser_step webnn_step = {.name = "webnn", .limit_ms = SOFTWARE_MS};
+
 static const wa_browser_step firefox_steps[] = {
     {.name = "defaults", .icd = true, .limit_ms = STEP_MS},
     {.name = "software", .software = true, .limit_ms = SOFTWARE_MS},
 };
 
+/* Windows' back end is a feature of its own; where a browser has none of that name it is ignored. */
+#define WEBNN_FEATURES "WebMachineLearningNeuralNetwork,WebNNOnnxRuntime"
 /* The same step with WebNN turned on as well. */
 static void with_webnn(wa_browser_step *s)
 {
     static const char *const both[][2] = {
-        {"Vulkan,VulkanFromANGLE,DefaultANGLEVulkan", "Vulkan,VulkanFromANGLE,DefaultANGLEVulkan,WebMachineLearningNeuralNetwork"},
-        {"Vulkan", "Vulkan,WebMachineLearningNeuralNetwork"},
+        {"Vulkan,VulkanFromANGLE,DefaultANGLEVulkan", "Vulkan,VulkanFromANGLE,DefaultANGLEVulkan," WEBNN_FEATURES},
+        {"Vulkan", "Vulkan," WEBNN_FEATURES},
     };
     for (size_t i = 0; s->features && i < 2; i++)
         if (!strcmp(s->features, both[i][0])) {
             s->features = both[i][1];
             return;
         }
-    s->features = "WebMachineLearningNeuralNetwork";
+    s->features = WEBNN_FEATURES;
 }
 
 size_t wa__browser_ladder(wa_browser_family f, const wa_browser_wants *wants, wa_browser_step steps[WA_BROWSER_STEPS_MAX])
@@ -74,6 +79,7 @@ size_t wa__browser_ladder(wa_browser_family f, const wa_browser_wants *wants, wa
         for (size_t i = STEP_DEFAULTS; i <= STEP_SERVER; i++) steps[n++] = chromium_steps[i];
     }
     if (wants->software) steps[n++] = chromium_steps[STEP_SOFTWARE];
+    if (wants->webnn) steps[n++] = webnn_step;
     for (size_t i = 0; wants->webnn && i < n; i++) with_webnn(&steps[i]);
     return n;
 }

@@ -166,6 +166,8 @@ wa_status wa__graph_set_input_type(wa_graph *g, uint32_t input, const wa_tensor_
 /* Whether the operator is in the table. One that has neither a shape rule nor a decomposition (opt) is
  * refused when its types are inferred. */
 bool wa__graph_op_known(wa_op op);
+/* Whether an operator's input may be omitted. */
+bool wa__op_may_omit(wa_op op, uint32_t input);
 /* Whether it has a shape rule. */
 bool wa__graph_op_typed(wa_op op);
 /* Infers the output types of one node from its inputs' types and constant values. WA_DYNAMIC when

@@ -10,8 +10,6 @@ bool wa__graph_push(wa_graph *g, void *array_ptr, uint32_t *count, const void *e
 bool wa__graph_copy_str(wa_graph *g, wa_str s, wa_str *out);
 /* Node as "MatMul node 12 (encoder/query)" for messages. */
 const char *wa__node_text(const wa_graph *g, uint32_t node, char *out, size_t n);
-/* Whether an operator's input may be omitted. */
-bool wa__op_may_omit(wa_op op, uint32_t input);
 /* A copy of an attribute in g's arena; false when memory ran out. */
 bool wa__graph_clone_attr(wa_graph *g, const wa_attr *in, wa_attr *out);
 /* Gives a node of g copies of the children of `in`, which it was copied from. */

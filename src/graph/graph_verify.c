@@ -49,6 +49,21 @@ bool wa__op_may_omit(wa_op op, uint32_t input)
 {
     if (op == WA_OP_EmbedLayerNorm) return input == 1 || input == 4 || input == 7;
     if (op == WA_OP_Loop || op == WA_OP_Scan) return true; /* Loop's count and condition, old Scan's lengths */
+    switch (op) { /* zero points and biases before what is required */
+    case WA_OP_QLinearAdd: case WA_OP_QLinearMul: case WA_OP_QGemm:
+        if (input == 2 || input == 5) return true;
+        break;
+    case WA_OP_QLinearSigmoid: case WA_OP_QLinearLeakyRelu: case WA_OP_QLinearSoftmax: case WA_OP_QLinearAveragePool:
+    case WA_OP_QLinearGlobalAveragePool:
+        if (input == 2) return true;
+        break;
+    case WA_OP_QLinearConcat:
+        if (input % 3 == 1) return true;
+        break;
+    case WA_OP_MoE: if (input == 3) return true; break;
+    case WA_OP_QMoE: if (input == 4) return true; break;
+    default: break;
+    }
     return (int)input >= wa__op_info(op)->inputs_min;
 }
 

@@ -48,6 +48,7 @@ static wa_status read_dim(wa_onnx *o, const wa_onnx_info *v, wa_reader r, uint32
             name = f.bytes;
         }
     }
+    if (wa__str_is(name, "?")) name.len = 0; /* Paddle's exporter writes it for any dim that is open */
     if (*dim >= 0 && !name.len) return WA_OK;
     if (!name.len) {
         own = wa__arena_format(o->g->arena, "%.*s.%u", WA_STR_ARG(v->name), axis);

@@ -41,6 +41,7 @@ static const struct {
      "fn pow_(x: f32, y: f32) -> f32 {\n  if (y == 0.0) { return 1.0; }\n  let a = abs(y);\n"
      "  if (a <= 64.0 && floor(a) == a) {\n    var n = u32(a); var b = x; var r = 1.0;\n"
      "    while (n > 0u) { if ((n & 1u) == 1u) { r = r * b; } b = b * b; n = n >> 1u; }\n    return select(r, 1.0 / r, y < 0.0);\n  }\n"
+     "  if (x < 0.0 && floor(a) != a) { return bitcast<f32>(bitcast<u32>(x) | 0x7fc00000u); }\n"
      "  let v = pow(abs(x), y); let odd = a - 2.0 * floor(a * 0.5) == 1.0;\n  return select(v, -v, x < 0.0 && odd);\n}\n"},
     {WA_FN_IPOW, 0,
      "fn upow_(x: u32, y: u32) -> u32 {\n  var n = y; var b = x; var r = 1u;\n"

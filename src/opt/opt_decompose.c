@@ -3,8 +3,23 @@
 
 #define MODERN_OPSET 21 /* as opt_modernize.c leaves nodes */
 
-static const wa_decompose_row *const groups[] = {wa__decompose_simple, wa__decompose_window, wa__decompose_resize, wa__decompose_norm, wa__decompose_loss, wa__decompose_einsum, wa__decompose_rnn, wa__decompose_attention, wa__decompose_signal,
-                                                 wa__decompose_contrib, wa__decompose_ms_attention, wa__decompose_quant, wa__decompose_quant_ms, wa__decompose_index};
+static const wa_decompose_row *const groups[] = {
+    wa__decompose_simple,
+    wa__decompose_window,
+    wa__decompose_resize,
+    wa__decompose_norm,
+    wa__decompose_loss,
+    wa__decompose_einsum,
+    wa__decompose_rnn,
+    wa__decompose_attention,
+    wa__decompose_signal,
+    wa__decompose_contrib,
+    wa__decompose_ms_attention,
+    wa__decompose_quant,
+    wa__decompose_quant_ms,
+    wa__decompose_index,
+    wa__decompose_experts,
+};
 
 static const wa_decompose_row *row_of(wa_op op)
 {

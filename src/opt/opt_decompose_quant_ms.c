@@ -180,11 +180,7 @@ static bool attention(wa_rw *r, uint32_t node)
 }
 
 /* --- packed weights ---------------------------------------------------------------------------------- */
-typedef struct blocks {
-    int64_t rows, cols, block, bits, zero, table, high_first;
-} blocks;
-
-static uint32_t unpack(wa_rw *r, const uint32_t inputs[4], const blocks *k)
+uint32_t wa__dq_unpack(wa_rw *r, const uint32_t inputs[4], const wa_dq_blocks *k)
 {
     uint32_t count = 4;
     while (count > 2 && inputs[count - 1] == WA_NONE) count--;
@@ -207,10 +203,10 @@ static uint32_t times_rows(wa_rw *r, uint32_t a, uint32_t w)
 static bool matmul_bits(wa_rw *r, uint32_t node)
 {
     const wa_node *n = &r->g->nodes[node];
-    blocks k = {wa__node_int(n, "N", 0), wa__node_int(n, "K", 0), wa__node_int(n, "block_size", 0), wa__node_int(n, "bits", 4), 0, 0, 0};
+    wa_dq_blocks k = {wa__node_int(n, "N", 0), wa__node_int(n, "K", 0), wa__node_int(n, "block_size", 0), wa__node_int(n, "bits", 4), 0, 0, 0};
     if (k.bits != 2 && k.bits != 4 && k.bits != 8) return false;
     k.zero = (int64_t)1 << (k.bits - 1);
-    uint32_t w = unpack(r, (uint32_t[]){in(r, node, 1), in(r, node, 2), in(r, node, 3), in(r, node, 4)}, &k);
+    uint32_t w = wa__dq_unpack(r, (uint32_t[]){in(r, node, 1), in(r, node, 2), in(r, node, 3), in(r, node, 4)}, &k);
     wa__dc_result(r, node, 0, with_bias(r, times_rows(r, in(r, node, 0), w), in(r, node, 5)));
     return true;
 }
@@ -219,10 +215,10 @@ static bool matmul_bnb4(wa_rw *r, uint32_t node)
 {
     const wa_node *n = &r->g->nodes[node];
     int64_t dims[2] = {wa__node_int(n, "N", 0), wa__node_int(n, "K", 0)}, limit = (int64_t)1 << 24;
-    blocks k = {1, 0, wa__node_int(n, "block_size", 0), 4, 0, wa__node_int(n, "quant_type", 1) ? 2 : 1, 1};
+    wa_dq_blocks k = {1, 0, wa__node_int(n, "block_size", 0), 4, 0, wa__node_int(n, "quant_type", 1) ? 2 : 1, 1};
     if (dims[0] < 1 || dims[1] < 1 || dims[0] > limit || dims[1] > limit || !wa__node_int(n, "transB", 1)) return false;
     k.cols = dims[0] * dims[1];
-    uint32_t w = unpack(r, (uint32_t[]){in(r, node, 1), in(r, node, 2), WA_NONE, WA_NONE}, &k);
+    uint32_t w = wa__dq_unpack(r, (uint32_t[]){in(r, node, 1), in(r, node, 2), WA_NONE, WA_NONE}, &k);
     wa__dc_result(r, node, 0, times_rows(r, in(r, node, 0), wa__dc_reshape(r, w, dims, 2)));
     return true;
 }
@@ -256,10 +252,10 @@ static bool gather_blocks(wa_rw *r, uint32_t node)
     }
     wa_tensor_type o = *wa__rw_t(r, x);
     int64_t bytes = o.dims[o.rank - 1], rows = bytes ? wa__count(&o) / bytes : 0;
-    blocks k = {rows, bytes * 8 / bits, block, bits, (int64_t)1 << (bits - 1), 0, 0};
+    wa_dq_blocks k = {rows, bytes * 8 / bits, block, bits, (int64_t)1 << (bits - 1), 0, 0};
     if (rows < 1) return false;
     o.dims[o.rank - 1] = k.cols;
-    wa__dc_result(r, node, 0, wa__dc_reshape(r, unpack(r, (uint32_t[]){x, scale, zero, WA_NONE}, &k), o.dims, o.rank));
+    wa__dc_result(r, node, 0, wa__dc_reshape(r, wa__dq_unpack(r, (uint32_t[]){x, scale, zero, WA_NONE}, &k), o.dims, o.rank));
     return true;
 }
 

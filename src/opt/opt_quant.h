@@ -18,6 +18,11 @@ uint32_t wa__dq_quantize(wa_rw *r, uint32_t x, uint32_t scale, uint32_t zero, wa
 uint32_t wa__dq_dequantize(wa_rw *r, uint32_t x, uint32_t scale, uint32_t zero);
 /* (a - a_zero).(b - b_zero) in I32; zero points of rows of a, columns of b. */
 uint32_t wa__dq_matmul(wa_rw *r, uint32_t a, uint32_t b, uint32_t a_zero, uint32_t b_zero);
+/* DequantizeBlocks of codes, scales, zero points and groups (WA_NONE: none). */
+typedef struct wa_dq_blocks {
+    int64_t rows, cols, block, bits, zero, table, high_first;
+} wa_dq_blocks;
+uint32_t wa__dq_unpack(wa_rw *r, const uint32_t inputs[4], const wa_dq_blocks *k);
 /* DynamicQuantizeLinear: codes U8, scale, zero point. */
 void wa__dq_dynamic(wa_rw *r, uint32_t x, uint32_t out[3]);
 

@@ -1,5 +1,6 @@
 /* What every plan has, whoever made it: the section table, life, look-ups, byte counts and the key. */
 #include "plan/plan_int.h"
+#include "plan/plan_nn.h"
 
 #define SECTION(id, type, field, counter, is_wide)                                                                     \
     [id] = {#field, sizeof(type), offsetof(wa_plan, field), offsetof(wa_plan, counter), is_wide}
@@ -22,6 +23,9 @@ const wa_plan_section wa__plan_sections[WA_SEC_END] = {
     SECTION(WA_SEC_CODE, uint32_t, code, code_count, false),
     SECTION(WA_SEC_DATA, uint8_t, data, data_length, true),
     SECTION(WA_SEC_TEXT, char, text, text_length, false),
+    SECTION(WA_SEC_NN_OPERANDS, wa_plan_nn_operand, nn_operands, nn_operand_count, false),
+    SECTION(WA_SEC_NN_CALLS, wa_plan_nn_call, nn_calls, nn_call_count, false),
+    SECTION(WA_SEC_NN_REFS, uint32_t, nn_refs, nn_ref_count, false),
 };
 
 /* The records stand in files as they lie in memory. */
@@ -39,6 +43,8 @@ _Static_assert(sizeof(wa_plan_dispatch) == 56, "layout");
 _Static_assert(sizeof(wa_plan_call) == 32, "layout");
 _Static_assert(sizeof(wa_plan_operand) == 88, "layout");
 _Static_assert(sizeof(wa_plan_attr) == 32, "layout");
+_Static_assert(sizeof(wa_plan_nn_operand) == 88, "layout");
+_Static_assert(sizeof(wa_plan_nn_call) == 32, "layout");
 
 uint64_t wa__plan_section_count(const wa_plan *p, uint32_t section)
 {
@@ -112,6 +118,12 @@ wa_status wa__plan_key(const wa_plan_options *o, const char *const *input_names,
         o->entry_name ? o->entry_name : "", (int)t->target, t->features, (unsigned long long)t->limit_buffer,
         (unsigned long long)t->limit_binding, t->workgroup_bytes, t->invocations, t->software ? 1 : 0, t->adapter,
         o->precision, o->batch, o->length);
+    if (s == WA_OK && t->target == WA_TARGET_WEBNN) {
+        uint8_t nn[32] = {0};
+        s = t->nn ? wa__sha256(t->nn, sizeof *t->nn, nn, err) : WA_OK;
+        wa__hex(nn, 32, hex);
+        if (s == WA_OK) s = wa__buf_printf(&b, err, "webnn %s gpu %d\n", hex, t->gpu ? 1 : 0);
+    }
     for (uint32_t i = 0; i < input_count && s == WA_OK; i++) {
         wa__type_text(&input_types[i], type, sizeof type);
         s = wa__buf_printf(&b, err, "input %s %s\n", input_names[i], type);

@@ -29,9 +29,9 @@ typedef struct wa_plan_source { /* a file of the model */
 typedef struct wa_plan_buffer {
     uint64_t size;   /* bytes, a multiple of 4; GPU: <= the adapter's maxBufferSize */
     uint32_t kind;   /* wa_buffer_kind */
-    uint32_t target; /* WA_TARGET_WEBGPU or WA_TARGET_CPU: whose memory */
+    uint32_t target; /* WA_TARGET_WEBGPU, WA_TARGET_WEBNN or WA_TARGET_CPU: whose memory */
     wa_text label;
-    uint32_t reserved;
+    uint32_t type; /* kind TENSOR: an operand of nn_operands that has the tensor's type; else 0 */
 } wa_plan_buffer;
 
 /* Bytes [offset, offset+length) of a source (or of plan->data when source is WA_NONE) go through
@@ -76,18 +76,18 @@ typedef struct wa_plan_io {
     uint64_t readback_offset;
 } wa_plan_io;
 
-/* A run of dispatches or calls on one target. Between segments on different targets the runner
+/* A run of dispatches or calls (of calls for the CPU, of nn_calls for WebNN) on one target. Between segments on different targets the runner
  * moves `transfer_count` ranges (plan->transfers) across before the segment starts. */
 typedef struct wa_plan_segment {
     uint32_t target; /* wa_target */
-    uint32_t first, count; /* dispatches or calls */
+    uint32_t first, count; /* dispatches, calls or nn_calls */
     uint32_t transfer_first, transfer_count;
     wa_text reason; /* why it is not on the plan's target; 0 when it is */
     uint64_t predicted_ns;
     uint64_t flops; /* floating-point operations, as in wa_plan_info */
 } wa_plan_segment;
 
-typedef struct wa_plan_transfer { /* bytes of a host buffer <-> a GPU buffer, dtype converted as for io */
+typedef struct wa_plan_transfer { /* bytes of one memory to another by way of the host, dtype converted as for io */
     uint32_t from_buffer, to_buffer;
     uint64_t from_offset, to_offset;
     uint64_t from_length, to_length;
@@ -118,6 +118,27 @@ typedef struct wa_plan_dispatch {
     wa_text label; /* node or fused op, for errors and profiles */
     uint32_t predicted_ns;
 } wa_plan_dispatch;
+
+/* WebNN: one segment is one MLGraph. Its calls stand in order; an operand that a call reads is a tensor
+ * that exists before the graph runs, a constant, or the result of an earlier call of the segment. A tensor
+ * is a buffer of kind TENSOR, target WEBNN, of its own; a constant is a buffer of kind WEIGHTS, target
+ * WEBNN, of its own, that the page hands to the graph's builder once its weights are there. */
+typedef struct wa_plan_nn_operand {
+    uint32_t kind;  /* wa_nn_kind */
+    uint32_t index; /* TENSOR: buffer read. CONST: buffer. VALUE: buffer that the graph writes it to, or WA_NONE */
+    uint32_t dtype, rank; /* as WebNN has it: BOOL is U8 */
+    int64_t dims[WA_RANK_MAX];
+    uint64_t bits; /* FILL: every element's value, a double for floats, else an int64_t */
+} wa_plan_nn_operand;
+
+typedef struct wa_plan_nn_call { /* one method of MLGraphBuilder */
+    uint32_t op;        /* wa_nn_op */
+    uint32_t ref_first; /* in plan->nn_refs: operands, WA_NONE for an omitted one, then results */
+    uint32_t in_count, out_count;
+    uint32_t attr_first, attr_count; /* further arguments and options, by WebNN's names */
+    wa_text label;
+    uint32_t reserved;
+} wa_plan_nn_call;
 
 typedef struct wa_plan_operand {
     uint32_t kind;  /* wa_operand */
@@ -177,6 +198,9 @@ typedef struct wa_plan {
     wa_plan_operand *operands;     uint32_t operand_count;
     wa_plan_attr *attrs;           uint32_t attr_count;
     uint32_t *code;                uint32_t code_count;  /* elementwise chains */
+    wa_plan_nn_operand *nn_operands; uint32_t nn_operand_count;
+    wa_plan_nn_call *nn_calls;     uint32_t nn_call_count;
+    uint32_t *nn_refs;             uint32_t nn_ref_count;
     uint8_t *data;                 uint64_t data_length; /* inline constants, params, attribute arrays */
     char *text;                    uint32_t text_length;
 } wa_plan;
@@ -189,6 +213,9 @@ typedef struct wa_plan_target {
     uint32_t workgroup_bytes, invocations;
     bool software; /* a software adapter: other kernel choices */
     char adapter[64]; /* vendor/architecture, for per-adapter defaults; may be empty */
+    /* WEBNN: what the context's opSupportLimits() lists (plan_nn.h); borrowed, as long as plans are made */
+    const struct wa_nn_limits *nn;
+    bool gpu; /* WEBNN: WebGPU may run what WebNN cannot */
 } wa_plan_target;
 typedef struct wa_plan_options {
     wa_plan_target target;

@@ -2,18 +2,19 @@
  * The lowerings proper are plan_cpu.c and plan_gpu*.c. Called by the API through wa__plan_build. */
 #include "base/limits.h"
 #include "plan/plan_int.h"
+#include "plan/plan_nn.h"
 #include <stdio.h>
 
-static uint32_t memory_of(wa_target t) { return t == WA_TARGET_CPU ? WA_MEM_CPU : WA_MEM_GPU; }
+static uint32_t memory_of(wa_target t) { return t == WA_TARGET_CPU ? WA_MEM_CPU : t == WA_TARGET_WEBNN ? WA_MEM_NN : WA_MEM_GPU; }
 static uint64_t bytes_in(const wa_plan_builder *b, uint32_t memory, uint32_t value)
 {
     const wa_tensor_type *t = &b->g->values[value].type;
-    return memory == WA_MEM_CPU ? wa__bytes(t) : wa__plan_gpu_bytes(t);
+    return memory == WA_MEM_CPU ? wa__bytes(t) : memory == WA_MEM_NN ? wa__plan_nn_bytes(b, t) : wa__plan_gpu_bytes(t);
 }
 static uint32_t dtype_in(const wa_plan_builder *b, uint32_t memory, uint32_t value)
 {
     wa_dtype d = b->g->values[value].type.dtype;
-    return memory == WA_MEM_CPU ? d : wa__plan_device_dtype(d);
+    return memory == WA_MEM_CPU ? d : memory == WA_MEM_NN ? wa__plan_nn_dtype(b, d) : wa__plan_device_dtype(d);
 }
 static uint32_t main_memory(const wa_plan_builder *b) { return memory_of(b->t.target); }
 
@@ -39,12 +40,25 @@ static bool makes_nothing(const wa_plan_builder *b, const wa_node *n)
     return true;
 }
 
+/* The plan's target where it can, else WebGPU where there is one, else the CPU; the reason is the first. */
+static void choose_target(wa_plan_builder *b, uint32_t node)
+{
+    if (b->t.target == WA_TARGET_WEBNN) {
+        b->node_reason[node] = wa__plan_nn_refuses(b, node);
+        if (!b->node_reason[node]) b->node_target[node] = WA_TARGET_WEBNN;
+        else if (b->t.gpu && !wa__plan_gpu_refuses(b, node)) b->node_target[node] = WA_TARGET_WEBGPU;
+    } else if (b->t.target == WA_TARGET_WEBGPU) {
+        b->node_reason[node] = wa__plan_gpu_refuses(b, node);
+        if (!b->node_reason[node]) b->node_target[node] = WA_TARGET_WEBGPU;
+    }
+}
+
 static wa_status classify(wa_plan_builder *b)
 {
     const wa_graph *g = b->g;
     for (uint32_t i = 0; i < g->value_count; i++) {
         b->root[i] = i;
-        b->places[i] = (wa_plan_place){{WA_NONE, WA_NONE}, WA_NONE, {WA_NONE, WA_NONE}, {0, 0}};
+        b->places[i] = (wa_plan_place){{WA_NONE, WA_NONE, WA_NONE}, WA_NONE, {WA_NONE, WA_NONE, WA_NONE}, {0, 0, 0}};
     }
     for (uint32_t i = 0; i < g->node_count; i++) {
         const wa_node *n = &g->nodes[i];
@@ -60,10 +74,7 @@ static wa_status classify(wa_plan_builder *b)
         if (n->output_count == 1 && constant(b, n->outputs[0])) continue;
         if (makes_nothing(b, n)) continue;
         b->node_target[i] = WA_TARGET_CPU;
-        if (b->t.target == WA_TARGET_WEBGPU) {
-            b->node_reason[i] = wa__plan_gpu_refuses(b, i);
-            if (!b->node_reason[i]) b->node_target[i] = WA_TARGET_WEBGPU;
-        }
+        choose_target(b, i);
     }
     return WA_OK;
 }
@@ -91,24 +102,39 @@ static wa_status io_add(wa_plan_builder *b, uint32_t value, bool output, uint32_
     return wa__plan_fix_add(b, WA_SEC_IOS, (uint32_t)b->sec[WA_SEC_IOS].count - 1, m, block, 0, 0);
 }
 
+/* Room for a root value in a memory. */
+static wa_status block_in(wa_plan_builder *b, uint32_t memory, uint32_t root)
+{
+    if (memory == WA_MEM_NN) return wa__plan_nn_tensor(b, root);
+    return wa__plan_block_add(b, memory, bytes_in(b, memory, root), &b->places[root].block[memory]);
+}
+
 static wa_status inputs(wa_plan_builder *b)
 {
     for (uint32_t i = 0; i < b->g->input_count; i++) {
         uint32_t v = b->g->inputs[i], m = main_memory(b);
         uint64_t bytes;
         WA_TRY(wa__plan_value_bytes(b, v, &bytes));
-        WA_TRY(wa__plan_block_add(b, m, bytes_in(b, m, v), &b->places[v].block[m]));
+        WA_TRY(block_in(b, m, v));
         WA_TRY(io_add(b, v, false, b->places[v].block[m]));
     }
     return WA_OK;
 }
 
 /* --- segments and transfers ---------------------------------------------------------------------- */
+/* The memory that a root value can be had from, the host's first; WA_MEM_COUNT: none. */
+static uint32_t holder(const wa_plan_builder *b, uint32_t root)
+{
+    uint32_t m = WA_MEM_CPU;
+    while (m < WA_MEM_COUNT && b->places[root].block[m] == WA_NONE) m++;
+    return m;
+}
+
 static wa_status transfer(wa_plan_builder *b, uint32_t root, uint32_t to)
 {
-    uint32_t from = to == WA_MEM_CPU ? WA_MEM_GPU : WA_MEM_CPU, staging = WA_NONE;
+    uint32_t from = holder(b, root), staging = WA_NONE;
     uint32_t source = b->places[root].block[from];
-    WA_TRY(wa__plan_block_add(b, to, bytes_in(b, to, root), &b->places[root].block[to]));
+    WA_TRY(block_in(b, to, root));
     wa__plan_block_use(b, from, source, b->step);
     uint64_t length = bytes_in(b, from, root);
     if (from == WA_MEM_GPU)
@@ -130,8 +156,7 @@ static wa_status bring(wa_plan_builder *b, uint32_t value, uint32_t memory)
 {
     if (value == WA_NONE || wa__plan_empty(b, value)) return WA_OK;
     const wa_plan_place *p = &b->places[b->root[value]];
-    uint32_t other = memory == WA_MEM_CPU ? WA_MEM_GPU : WA_MEM_CPU;
-    return p->block[memory] == WA_NONE && p->block[other] != WA_NONE ? transfer(b, b->root[value], memory) : WA_OK;
+    return p->block[memory] == WA_NONE && holder(b, b->root[value]) != WA_MEM_COUNT ? transfer(b, b->root[value], memory) : WA_OK;
 }
 
 static wa_plan_segment *last_segment(wa_plan_builder *b)
@@ -140,7 +165,7 @@ static wa_plan_segment *last_segment(wa_plan_builder *b)
 }
 static uint32_t ops_of(const wa_plan_builder *b, wa_target t)
 {
-    return (uint32_t)b->sec[t == WA_TARGET_CPU ? WA_SEC_CALLS : WA_SEC_DISPATCHES].count;
+    return (uint32_t)b->sec[t == WA_TARGET_CPU ? WA_SEC_CALLS : t == WA_TARGET_WEBNN ? WA_SEC_NN_CALLS : WA_SEC_DISPATCHES].count;
 }
 
 static wa_status segment_open(wa_plan_builder *b, wa_target target, const char *reason, uint32_t *transfer_first)
@@ -195,14 +220,16 @@ static wa_status segment(wa_plan_builder *b, uint32_t first, uint32_t end, wa_ta
         for (uint32_t k = 0; b->node_target[i] && k < b->g->nodes[i].input_count; k++)
             WA_TRY(bring(b, b->g->nodes[i].inputs[k], memory));
     last_segment(b)->transfer_count = (uint32_t)b->sec[WA_SEC_TRANSFERS].count - transfer_first;
+    if (target == WA_TARGET_WEBNN) WA_TRY(wa__plan_nn_begin(b));
     for (uint32_t i = first; i < end; i++) {
         if (!b->node_target[i]) continue;
         char label[256];
         wa__plan_node_label(b->g, i, label, sizeof label);
-        s = target == WA_TARGET_CPU ? wa__plan_cpu_node(b, i) : wa__plan_gpu_node(b, i);
+        s = target == WA_TARGET_CPU ? wa__plan_cpu_node(b, i) : target == WA_TARGET_WEBNN ? wa__plan_nn_node(b, i) : wa__plan_gpu_node(b, i);
         if (s != WA_OK) return wa__fail_in(b->err, s, "%s", label);
         last_segment(b)->flops += wa__plan_node_flops(b->g, &b->g->nodes[i]);
     }
+    if (target == WA_TARGET_WEBNN) WA_TRY(wa__plan_nn_end(b, first, end));
     return segment_close(b);
 }
 
@@ -234,22 +261,22 @@ static wa_status outputs(wa_plan_builder *b)
         WA_TRY(wa__plan_value_bytes(b, g->outputs[i], &bytes));
         if (bytes == 0) WA_TRY(wa__plan_empty_block(b, m, g->outputs[i]));
         const wa_plan_place *p = &b->places[b->root[g->outputs[i]]];
-        constants |= p->block[0] == WA_NONE && p->block[1] == WA_NONE;
+        constants |= holder(b, b->root[g->outputs[i]]) == WA_MEM_COUNT;
         moves |= p->block[m] == WA_NONE;
     }
     if (constants) {
         WA_TRY(segment_open(b, WA_TARGET_CPU, m == WA_MEM_CPU ? "" : "an output is a constant", &transfer_first));
         for (uint32_t i = 0; i < g->output_count; i++) {
             uint32_t root = b->root[g->outputs[i]], block;
-            if (b->places[root].block[0] != WA_NONE || b->places[root].block[1] != WA_NONE) continue;
+            if (holder(b, root) != WA_MEM_COUNT) continue;
             WA_TRY(wa__plan_block_add(b, WA_MEM_CPU, bytes_in(b, WA_MEM_CPU, root), &block));
             WA_TRY(wa__plan_cpu_copy(b, g->outputs[i], block));
             b->places[root].block[WA_MEM_CPU] = block;
         }
         WA_TRY(segment_close(b));
     }
-    if (moves && m == WA_MEM_GPU) {
-        WA_TRY(segment_open(b, WA_TARGET_WEBGPU, "", &transfer_first));
+    if (moves && m != WA_MEM_CPU) {
+        WA_TRY(segment_open(b, b->t.target, "", &transfer_first));
         for (uint32_t i = 0; i < g->output_count; i++) WA_TRY(bring(b, g->outputs[i], m));
         last_segment(b)->transfer_count = (uint32_t)b->sec[WA_SEC_TRANSFERS].count - transfer_first;
         WA_TRY(segment_close(b));
@@ -416,17 +443,15 @@ static wa_status build(wa_plan_builder *b)
     WA_TRY(inputs(b));
     WA_TRY(lower(b));
     WA_TRY(outputs(b));
-    if (b->t.target == WA_TARGET_WEBGPU) {
-        WA_TRY(readbacks(b));
-        WA_TRY(place_memory(b, WA_MEM_GPU));
-    }
+    if (b->t.target == WA_TARGET_WEBGPU) WA_TRY(readbacks(b));
+    if (b->t.target != WA_TARGET_CPU) WA_TRY(place_memory(b, WA_MEM_GPU));
     if (b->scratch_bytes) {
         uint32_t scratch;
         WA_TRY(wa__plan_buffer_add(b, WA_BUFFER_KIND_SCRATCH, WA_TARGET_CPU, wa__align_up(b->scratch_bytes, 64), "scratch", &scratch));
     }
     WA_TRY(place_memory(b, WA_MEM_CPU));
     apply_fixes(b);
-    if (b->t.target == WA_TARGET_WEBGPU) WA_TRY(wa__plan_gpu_finish(b));
+    if (b->t.target != WA_TARGET_CPU) WA_TRY(wa__plan_gpu_finish(b));
     WA_TRY(entry(b));
     return key_of(b);
 }
@@ -468,13 +493,15 @@ static void builder_done(wa_plan_builder *b)
     wa__free(b->node_target);
     wa__free(b->node_reason);
     wa__free(b->places);
+    wa__plan_nn_done(b);
 }
 
 wa_status wa__plan_build(const wa_graph *g, const wa_plan_options *o, wa_plan **out, wa_error *err)
 {
     wa_plan_builder b = {.g = g, .o = o, .err = err, .t = o->target, .host_weights = WA_NONE, .gpu_weights = WA_NONE};
-    if (b.t.target != WA_TARGET_CPU && b.t.target != WA_TARGET_WEBGPU)
-        return wa__fail(err, WA_UNSUPPORTED, "plans are made for cpu and webgpu, not for target %d", (int)b.t.target);
+    if (b.t.target != WA_TARGET_CPU && b.t.target != WA_TARGET_WEBGPU && b.t.target != WA_TARGET_WEBNN)
+        return wa__fail(err, WA_UNSUPPORTED, "plans are made for cpu, webgpu and webnn, not for target %d", (int)b.t.target);
+    if (b.t.target == WA_TARGET_WEBNN && !b.t.nn) return wa__fail(err, WA_INVALID_ARGUMENT, "a plan for webnn needs the limits of its context");
     if (!b.t.limit_buffer) b.t.limit_buffer = WA_PLAN_BUFFER_LIMIT;
     if (!b.t.limit_binding) b.t.limit_binding = WA_PLAN_BINDING_LIMIT;
     if (!b.t.workgroup_bytes) b.t.workgroup_bytes = WA_PLAN_WORKGROUP_BYTES;
@@ -485,6 +512,7 @@ wa_status wa__plan_build(const wa_graph *g, const wa_plan_options *o, wa_plan **
     b.node_target = wa__alloc(g->node_count + 1u, sizeof *b.node_target);
     b.node_reason = wa__alloc(g->node_count + 1u, sizeof *b.node_reason);
     wa_status s = b.root && b.places && b.node_target && b.node_reason ? WA_OK : wa__no_memory(err, "a plan");
+    if (s == WA_OK && b.t.target == WA_TARGET_WEBNN) s = wa__plan_nn_init(&b);
     if (s == WA_OK) s = build(&b);
     if (s == WA_OK) s = pack(&b, out);
     builder_done(&b);

@@ -154,7 +154,7 @@ static wa_status host_piece(wa_plan_builder *b, const wa_plan_pieces *e, const w
     w->dst_offset = base + before;
     w->dst_length = bytes - before;
     w->dtype = v->type.dtype;
-    w->transform = cpu_transform(piece, v->type.dtype, e->count == 1);
+    w->transform = v->type.dtype == e->dtype && e->count == 1 && !piece->transposed ? WA_TRANSFORM_NONE : cpu_transform(piece, v->type.dtype, e->count == 1);
     if (w->transform == WA_TRANSFORM_COPY2D || w->transform == WA_TRANSFORM_TRANSPOSE2D) {
         w->p[0] = (uint32_t)piece->rows;
         w->p[1] = (uint32_t)piece->cols;

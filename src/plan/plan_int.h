@@ -8,7 +8,8 @@
 enum {
     WA_SEC_INFO = 1, WA_SEC_SOURCES, WA_SEC_BUFFERS, WA_SEC_WEIGHTS, WA_SEC_STATES, WA_SEC_ENTRIES, WA_SEC_IOS,
     WA_SEC_SEGMENTS, WA_SEC_TRANSFERS, WA_SEC_PIPELINES, WA_SEC_BINDS, WA_SEC_DISPATCHES, WA_SEC_CALLS,
-    WA_SEC_OPERANDS, WA_SEC_ATTRS, WA_SEC_CODE, WA_SEC_DATA, WA_SEC_TEXT, WA_SEC_END
+    WA_SEC_OPERANDS, WA_SEC_ATTRS, WA_SEC_CODE, WA_SEC_DATA, WA_SEC_TEXT, WA_SEC_NN_OPERANDS, WA_SEC_NN_CALLS,
+    WA_SEC_NN_REFS, WA_SEC_END
 };
 typedef struct wa_plan_section {
     const char *name;
@@ -53,7 +54,7 @@ typedef struct wa_plan_vec {
     size_t count, cap;
 } wa_plan_vec;
 
-enum { WA_MEM_CPU = 0, WA_MEM_GPU = 1, WA_MEM_COUNT = 2 };
+enum { WA_MEM_CPU = 0, WA_MEM_GPU = 1, WA_MEM_NN = 2, WA_MEM_COUNT = 3 };
 typedef struct wa_plan_place { /* where a root value lives in each memory */
     uint32_t block[WA_MEM_COUNT]; /* WA_NONE: not there */
     uint32_t weight;              /* CPU: weight used in place, else WA_NONE */
@@ -83,6 +84,21 @@ typedef struct wa_plan_pieces {
     bool plain;          /* one piece, same bytes as the constant */
 } wa_plan_pieces;
 
+typedef struct wa_plan_nn_state { /* plan_nn.c: the WebNN segment being made */
+    wa_status status;       /* the first failure; calls after it do nothing */
+    bool dry;               /* a try: nothing of it stays */
+    char why[200];          /* a try refused */
+    wa_plan_vec reasons;    /* char *: refusals, each text once */
+    wa_plan_vec consts;     /* constants that have a buffer */
+    uint32_t *operand;      /* per value: its operand in this segment, good when */
+    uint32_t *epoch;        /* per value: equals now */
+    uint32_t now;
+    uint32_t *last_use;     /* per root: the last node that reads it, WA_NONE - 1 for a graph output, WA_NONE never */
+    uint32_t attr_mark;     /* attributes from here on belong to the next call */
+    uint32_t node;
+    wa_text label;
+} wa_plan_nn_state;
+
 typedef struct wa_plan_builder {
     const wa_graph *g;
     const wa_plan_options *o;
@@ -103,6 +119,7 @@ typedef struct wa_plan_builder {
     wa_plan_vec params;    /* GPU: contents of the PARAMS buffer, bytes */
     uint32_t gpu_weights;   /* GPU buffer that takes the next weight, WA_NONE */
     uint64_t scratch_bytes; /* CPU: the most any call wants */
+    wa_plan_nn_state nn;
 } wa_plan_builder;
 
 /* A fresh zeroed element; NULL on exhaustion (then b->err is set by the caller's wa__no_memory). */
@@ -139,6 +156,20 @@ wa_status wa__plan_source_of(wa_plan_builder *b, const wa_value *v, uint32_t *so
 wa_status wa__plan_cpu_node(wa_plan_builder *b, uint32_t node);
 /* A call that copies a value (an output that is a constant) into its own block. */
 wa_status wa__plan_cpu_copy(wa_plan_builder *b, uint32_t value, uint32_t block);
+
+/* plan_nn.c: NULL when WebNN can run the node, else why not; calls of a node; a segment's begin and end
+ * (nodes [first, end)); the tensor of a root value. */
+bool wa__plan_nn_has(wa_op op); /* whether there is a row for the operator */
+const char *wa__plan_nn_refuses(wa_plan_builder *b, uint32_t node);
+wa_status wa__plan_nn_node(wa_plan_builder *b, uint32_t node);
+wa_status wa__plan_nn_begin(wa_plan_builder *b);
+wa_status wa__plan_nn_end(wa_plan_builder *b, uint32_t first, uint32_t end);
+wa_status wa__plan_nn_tensor(wa_plan_builder *b, uint32_t root);
+wa_status wa__plan_nn_init(wa_plan_builder *b);
+void wa__plan_nn_done(wa_plan_builder *b);
+wa_dtype wa__plan_nn_dtype(const wa_plan_builder *b, wa_dtype d);
+bool wa__plan_nn_type_ok(uint32_t dtype, uint32_t device); /* may values of a type be held as that one */
+uint64_t wa__plan_nn_bytes(const wa_plan_builder *b, const wa_tensor_type *t);
 
 /* plan_gpu.c: whether there is a row for the operator; NULL when the node has a WebGPU lowering, else why not. */
 bool wa__plan_gpu_has(wa_op op);
@@ -213,5 +244,7 @@ bool wa__plan_in_buffer(const wa_plan *p, uint32_t buffer, wa_target target, uin
 bool wa__plan_type_ok(uint32_t dtype, uint32_t rank, const int64_t *dims, uint64_t *bytes, int64_t *count);
 wa_status wa__plan_verify_gpu(const wa_plan *p, wa_error *err) WA_MUST_CHECK;
 wa_status wa__plan_verify_cpu(const wa_plan *p, wa_error *err) WA_MUST_CHECK;
+bool wa__plan_tensor_ok(const wa_plan *p, uint32_t buffer, uint64_t offset, uint32_t dtype, uint64_t length); /* a whole tensor of that type */
+wa_status wa__plan_verify_nn(const wa_plan *p, wa_error *err) WA_MUST_CHECK;
 
 #endif

@@ -22,7 +22,9 @@ static wa_status print_head(const wa_plan *p, wa_buf *out, wa_error *err)
     const wa_plan_info *n = &p->info;
     P("plan target %s precision %u%s features %u flops %llu parameters %llu\n", t_name(n->target), n->precision, n->mixed ? " mixed" : "",
       n->features, U(n->flops), U(n->parameters));
-    P("memory gpu %llu cpu %llu\n", U(wa__plan_bytes(p, WA_TARGET_WEBGPU)), U(wa__plan_bytes(p, WA_TARGET_CPU)));
+    P("memory gpu %llu cpu %llu", U(wa__plan_bytes(p, WA_TARGET_WEBGPU)), U(wa__plan_bytes(p, WA_TARGET_CPU)));
+    if (n->target == WA_TARGET_WEBNN) P(" webnn %llu", U(wa__plan_bytes(p, WA_TARGET_WEBNN)));
+    P("\n");
     for (uint32_t i = 0; i < p->source_count; i++) P("source %u %s %llu\n", i, wa__plan_text(p, p->sources[i].name), U(p->sources[i].size));
     for (uint32_t i = 0; i < p->buffer_count; i++) {
         const wa_plan_buffer *b = &p->buffers[i];
@@ -108,6 +110,42 @@ static wa_status print_call(const wa_plan *p, uint32_t i, wa_buf *out, wa_error 
     return WA_OK;
 }
 
+static wa_status print_nn_operand(const wa_plan *p, uint32_t id, wa_buf *out, wa_error *err)
+{
+    if (id == WA_NONE) {
+        P("-");
+        return WA_OK;
+    }
+    const wa_plan_nn_operand *o = &p->nn_operands[id];
+    if (o->kind == WA_NN_KIND_TENSOR) P("b%u:", o->index);
+    if (o->kind == WA_NN_KIND_CONST) P("c%u:", o->index);
+    if (o->kind == WA_NN_KIND_VALUE) P("%%%u:", id);
+    if (o->kind == WA_NN_KIND_FILL) {
+        double v;
+        int64_t i;
+        memcpy(&v, &o->bits, 8);
+        memcpy(&i, &o->bits, 8);
+        if (wa__dtype_is_float((wa_dtype)o->dtype)) P("%.9g:", v);
+        else P("%lld:", (long long)i);
+    }
+    WA_TRY(print_type(o->dtype, o->rank, o->dims, out, err));
+    if (o->kind == WA_NN_KIND_VALUE && o->index != WA_NONE) P("=b%u", o->index);
+    return WA_OK;
+}
+
+static wa_status print_nn_call(const wa_plan *p, uint32_t i, wa_buf *out, wa_error *err)
+{
+    const wa_plan_nn_call *c = &p->nn_calls[i];
+    P("  webnn %u %s", i, wa__nn_op_info(c->op)->name);
+    for (uint32_t k = 0; k < c->in_count + c->out_count; k++) {
+        P("%s", k == c->in_count ? " -> " : " ");
+        WA_TRY(print_nn_operand(p, p->nn_refs[c->ref_first + k], out, err));
+    }
+    for (uint32_t k = 0; k < c->attr_count; k++) WA_TRY(print_attr(p, &p->attrs[c->attr_first + k], out, err));
+    P(" # %s\n", wa__plan_text(p, c->label));
+    return WA_OK;
+}
+
 static wa_status print_segment(const wa_plan *p, uint32_t i, wa_buf *out, wa_error *err)
 {
     const wa_plan_segment *s = &p->segments[i];
@@ -120,7 +158,9 @@ static wa_status print_segment(const wa_plan *p, uint32_t i, wa_buf *out, wa_err
           U(t->to_offset), wa__dtype_info(t->to_dtype)->name);
     }
     for (uint32_t k = 0; k < s->count; k++)
-        WA_TRY(s->target == WA_TARGET_CPU ? print_call(p, s->first + k, out, err) : print_dispatch(p, s->first + k, out, err));
+        WA_TRY(s->target == WA_TARGET_CPU     ? print_call(p, s->first + k, out, err)
+               : s->target == WA_TARGET_WEBNN ? print_nn_call(p, s->first + k, out, err)
+                                              : print_dispatch(p, s->first + k, out, err));
     return WA_OK;
 }
 

@@ -39,6 +39,7 @@ static wa_status check_texts(const wa_plan *p, wa_error *err)
     TEXTS(pipelines, pipeline_count, label);
     TEXTS(dispatches, dispatch_count, label);
     TEXTS(calls, call_count, label);
+    TEXTS(nn_calls, nn_call_count, label);
     TEXTS(attrs, attr_count, name);
 #undef TEXTS
     if (p->info.model_cid >= p->text_length || p->info.model_type >= p->text_length || p->info.task >= p->text_length)
@@ -49,7 +50,7 @@ static wa_status check_texts(const wa_plan *p, wa_error *err)
 static wa_status check_info(const wa_plan *p, wa_error *err)
 {
     const wa_plan_info *n = &p->info;
-    if (n->target != WA_TARGET_CPU && n->target != WA_TARGET_WEBGPU) return FAIL("target %u is neither cpu nor webgpu", n->target);
+    if (n->target != WA_TARGET_CPU && n->target != WA_TARGET_WEBGPU && n->target != WA_TARGET_WEBNN) return FAIL("target %u is neither cpu nor webgpu nor webnn", n->target);
     if (n->limit_buffer == 0 || n->limit_binding == 0) return FAIL("the adapter's limits are 0");
     if (n->params_length > p->data_length || n->params_data > p->data_length - n->params_length)
         return FAIL("the parameters' contents are outside the data");
@@ -70,8 +71,10 @@ static wa_status check_buffers(const wa_plan *p, wa_error *err)
         const wa_plan_buffer *b = &p->buffers[i];
         if (b->size == 0 || b->size % 4) return FAIL("buffer %u has %llu bytes: not a positive multiple of 4", i, (unsigned long long)b->size);
         if (!wa__buffer_kind_name(b->kind)) return FAIL("buffer %u has unknown kind %u", i, b->kind);
-        if (b->target != WA_TARGET_CPU && b->target != WA_TARGET_WEBGPU) return FAIL("buffer %u has target %u", i, b->target);
-        if (b->target == WA_TARGET_WEBGPU && p->info.target != WA_TARGET_WEBGPU) return FAIL("buffer %u: GPU memory in a CPU plan", i);
+        if (b->target != WA_TARGET_CPU && b->target != WA_TARGET_WEBGPU && b->target != WA_TARGET_WEBNN) return FAIL("buffer %u has target %u", i, b->target);
+        if (b->target == WA_TARGET_WEBGPU && p->info.target == WA_TARGET_CPU) return FAIL("buffer %u: GPU memory in a CPU plan", i);
+        if (b->target == WA_TARGET_WEBNN && p->info.target != WA_TARGET_WEBNN) return FAIL("buffer %u: WebNN's memory in a plan that is not for it", i);
+        if ((b->kind == WA_BUFFER_KIND_TENSOR) != (b->target == WA_TARGET_WEBNN && b->kind != WA_BUFFER_KIND_WEIGHTS)) return FAIL("buffer %u is of a kind that its memory has not", i);
         if (b->target == WA_TARGET_WEBGPU && b->size > p->info.limit_buffer)
             return FAIL("buffer %u has %llu bytes, the adapter's limit is %llu", i, (unsigned long long)b->size,
                         (unsigned long long)p->info.limit_buffer);
@@ -167,14 +170,17 @@ static wa_status check_io(const wa_plan *p, uint32_t i, wa_error *err)
     const char *name = wa__plan_text(p, io->name);
     uint64_t bytes;
     int64_t count;
-    bool gpu = p->info.target == WA_TARGET_WEBGPU;
+    bool gpu = p->info.target == WA_TARGET_WEBGPU, nn = p->info.target == WA_TARGET_WEBNN;
     if (io->is_output > 1 || !wa__plan_type_ok(io->dtype, io->rank, io->dims, &bytes, &count)) return FAIL("io %u \"%s\" has a bad type", i, name);
     uint32_t device = gpu ? (uint32_t)wa__plan_device_dtype((wa_dtype)io->dtype) : io->dtype;
-    if (io->device_dtype != device || io->length != (gpu ? (uint64_t)count * 4 : bytes)) return FAIL("io %u \"%s\" has a bad device type or length", i, name);
+    if (nn && wa__plan_nn_type_ok(io->dtype, io->device_dtype)) device = io->device_dtype;
+    bytes = nn ? (uint64_t)count * wa__dtype_size((wa_dtype)device) : gpu ? (uint64_t)count * 4 : bytes;
+    if (io->device_dtype != device || io->length != bytes || (nn && !wa__plan_nn_type_ok(io->dtype, device))) return FAIL("io %u \"%s\" has a bad device type or length", i, name);
     if (!wa__plan_in_buffer(p, io->buffer, (wa_target)p->info.target, io->offset, io->length) || io->offset % 16)
         return FAIL("io %u \"%s\" is outside its buffer", i, name);
     uint32_t kind = p->buffers[io->buffer].kind;
-    if (kind != WA_BUFFER_KIND_ARENA && kind != WA_BUFFER_KIND_STATE) return FAIL("io %u \"%s\" is not in an arena", i, name);
+    if (nn ? kind != WA_BUFFER_KIND_TENSOR : kind != WA_BUFFER_KIND_ARENA && kind != WA_BUFFER_KIND_STATE) return FAIL("io %u \"%s\" is not in an arena", i, name);
+    if (nn && !wa__plan_tensor_ok(p, io->buffer, io->offset, io->device_dtype, io->length)) return FAIL("io %u \"%s\" has not its tensor's type", i, name);
     if (gpu && io->is_output) {
         if (!wa__plan_in_buffer(p, io->readback, WA_TARGET_WEBGPU, io->readback_offset, io->length) ||
             p->buffers[io->readback].kind != WA_BUFFER_KIND_READBACK || io->readback_offset % 4)
@@ -185,34 +191,51 @@ static wa_status check_io(const wa_plan *p, uint32_t i, wa_error *err)
     return WA_OK;
 }
 
+static bool device_ok(uint32_t dtype, uint32_t memory, uint32_t device)
+{
+    if (memory == WA_TARGET_CPU) return dtype == device;
+    return memory == WA_TARGET_WEBNN ? wa__plan_nn_type_ok(dtype, device) : wa__plan_device_dtype((wa_dtype)dtype) == (wa_dtype)device && device;
+}
+
+/* Between two memories of the page no type on the host is named: any that both may hold will do. */
+static bool types_meet(uint32_t from, uint32_t from_dtype, uint32_t to, uint32_t to_dtype)
+{
+    for (uint32_t d = WA_F32; d <= WA_BOOL; d++)
+        if (device_ok(d, from, from_dtype) && device_ok(d, to, to_dtype)) return true;
+    return false;
+}
+
 static wa_status check_transfer(const wa_plan *p, uint32_t i, uint32_t segment_target, wa_error *err)
 {
     const wa_plan_transfer *t = &p->transfers[i];
-    wa_target to = (wa_target)segment_target, from = to == WA_TARGET_CPU ? WA_TARGET_WEBGPU : WA_TARGET_CPU;
-    if (!wa__plan_in_buffer(p, t->from_buffer, from, t->from_offset, t->from_length) ||
-        !wa__plan_in_buffer(p, t->to_buffer, to, t->to_offset, t->to_length))
+    if (t->from_buffer >= p->buffer_count) return FAIL("transfer %u is outside its buffers", i);
+    uint32_t from = p->buffers[t->from_buffer].target, to = segment_target;
+    if (from == to || !wa__plan_in_buffer(p, t->from_buffer, (wa_target)from, t->from_offset, t->from_length) ||
+        !wa__plan_in_buffer(p, t->to_buffer, (wa_target)to, t->to_offset, t->to_length))
         return FAIL("transfer %u is outside its buffers", i);
     unsigned a = wa__dtype_info(t->from_dtype)->bits, b = wa__dtype_info(t->to_dtype)->bits; /* one side has whole words */
     uint64_t n = b > a ? t->to_length / (b / 8) : t->from_length / (a / 8 ? a / 8 : 1);
     if (!a || !b || n > (uint64_t)1 << 40 || (n * a + 7) / 8 != t->from_length || (n * b + 7) / 8 != t->to_length || t->from_offset % 16 || t->to_offset % 16)
         return FAIL("transfer %u: lengths and types do not match", i);
-    wa_dtype host = (wa_dtype)(from == WA_TARGET_CPU ? t->from_dtype : t->to_dtype), gpu = (wa_dtype)(from == WA_TARGET_CPU ? t->to_dtype : t->from_dtype);
-    if (wa__plan_device_dtype(host) != gpu) return FAIL("transfer %u: the GPU has no such type", i);
+    if (!types_meet(from, t->from_dtype, to, t->to_dtype)) return FAIL("transfer %u: the other memory has no such type", i);
     if (from == WA_TARGET_WEBGPU && (!wa__plan_in_buffer(p, t->staging, WA_TARGET_WEBGPU, 0, t->from_length) ||
                                      p->buffers[t->staging].kind != WA_BUFFER_KIND_READBACK))
         return FAIL("transfer %u has no place to be read back", i);
+    if (from == WA_TARGET_WEBNN && !wa__plan_tensor_ok(p, t->from_buffer, t->from_offset, t->from_dtype, t->from_length)) return FAIL("transfer %u has not its tensor's type", i);
+    if (to == WA_TARGET_WEBNN && !wa__plan_tensor_ok(p, t->to_buffer, t->to_offset, t->to_dtype, t->to_length)) return FAIL("transfer %u has not its tensor's type", i);
     return WA_OK;
 }
 
 static wa_status check_segment(const wa_plan *p, uint32_t i, wa_error *err)
 {
     const wa_plan_segment *s = &p->segments[i];
-    if (s->target != WA_TARGET_CPU && s->target != p->info.target) return FAIL("segment %u has target %u", i, s->target);
-    uint32_t ops = s->target == WA_TARGET_CPU ? p->call_count : p->dispatch_count;
+    bool mixed = p->info.target == WA_TARGET_WEBNN && s->target == WA_TARGET_WEBGPU;
+    if (s->target != WA_TARGET_CPU && s->target != p->info.target && !mixed) return FAIL("segment %u has target %u", i, s->target);
+    uint32_t ops = s->target == WA_TARGET_CPU ? p->call_count : s->target == WA_TARGET_WEBNN ? p->nn_call_count : p->dispatch_count;
     if (s->first > ops || s->count > ops - s->first) return FAIL("segment %u runs past the last operation", i);
     if (s->transfer_first > p->transfer_count || s->transfer_count > p->transfer_count - s->transfer_first)
         return FAIL("segment %u moves past the last transfer", i);
-    if (s->transfer_count && p->info.target != WA_TARGET_WEBGPU) return FAIL("segment %u: transfers in a CPU plan", i);
+    if (s->transfer_count && p->info.target == WA_TARGET_CPU) return FAIL("segment %u: transfers in a CPU plan", i);
     for (uint32_t k = 0; k < s->transfer_count; k++) WA_TRY(check_transfer(p, s->transfer_first + k, s->target, err));
     return WA_OK;
 }
@@ -251,5 +274,6 @@ wa_status wa__plan_verify(const wa_plan *p, wa_error *err)
     WA_TRY(check_weights(p, err));
     WA_TRY(check_entries(p, err));
     WA_TRY(wa__plan_verify_gpu(p, err));
+    WA_TRY(wa__plan_verify_nn(p, err));
     return wa__plan_verify_cpu(p, err);
 }

@@ -70,7 +70,7 @@ static wa_status check_dispatch(const wa_plan *p, uint32_t i, const wa_wgsl_info
 
 wa_status wa__plan_verify_gpu(const wa_plan *p, wa_error *err)
 {
-    if (p->info.target != WA_TARGET_WEBGPU && (p->dispatch_count || p->pipeline_count || p->bind_count))
+    if (p->info.target == WA_TARGET_CPU && (p->dispatch_count || p->pipeline_count || p->bind_count))
         return FAIL("dispatches in a plan for the CPU");
     if (p->pipeline_count > 65536 || p->code_count > 4u << 20) return FAIL("%u pipelines are more than 65536", p->pipeline_count);
     wa_wgsl_info *infos = wa__alloc(p->pipeline_count + 1u, sizeof *infos);

@@ -39,6 +39,12 @@ typedef struct wa_run_target { /* what really ran; strings live as long as the r
     uint32_t features;
     uint64_t limit_buffer, limit_binding;
     uint32_t workgroup_bytes, invocations;
+    bool webgpu; /* the page has a device */
+    bool webnn;  /* the page has a WebNN context; what it lists: */
+    const struct wa_nn_limits *nn;
+    const char *webnn_device;    /* the device type asked for; "" none */
+    const char *webnn_placement; /* "cpu", "accelerated" when the browser says so, else "unknown": a context of
+                                    another device type that is made proves nothing */
 } wa_run_target;
 
 typedef struct wa_runner wa_runner;

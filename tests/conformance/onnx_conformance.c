@@ -79,7 +79,7 @@ static bool close_enough(const options *o, double want, double have, double larg
 {
     if (isnan(want) || isnan(have)) return isnan(want) && isnan(have);
     if (isinf(want) || isinf(have)) return want == have;
-    if (o->to_max > 0) return fabs(want - have) <= o->to_max * largest;
+    if (o->to_max > 0) return fabs(want - have) <= o->atol + o->to_max * largest;
     return fabs(want - have) <= o->atol + o->rtol * fabs(want);
 }
 
@@ -173,6 +173,7 @@ static bool session_open(runner *r, wa_error *err)
     if (r->session) return true;
     wa_status s;
     if (strcmp(r->o->target, "cpu") == 0) s = api_session_cpu(r->a, &r->session, err);
+    else if (strcmp(r->o->target, "webnn") == 0) s = api_session_webnn(r->a, r->o->browser, NULL, 120000, &r->session, err);
     else s = api_session_browser(r->a, r->o->browser, true, 120000, &r->session, err);
     return s == WA_OK;
 }

@@ -192,7 +192,7 @@ int main(int argc, char **argv)
     wa_bridge_host *h;
     uint64_t ticket;
     CHECK(wa__bridge_host_create(argc > 2 ? argv[2] : NULL, &h, &err), err);
-    CHECK(wa__bridge_host_url(h, &url, &ticket, &err), err);
+    CHECK(wa__bridge_host_url(h, NULL, &url, &ticket, &err), err);
     e2e_browser b;
     if (e2e_start(name, url, &b)) return 1;
     wa__free(url);

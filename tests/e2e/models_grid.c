@@ -1,6 +1,6 @@
 /* Both demo models against their references (tests/fixtures/reference): onnxruntime for L3's ONNX,
  * PyTorch for L6's folder, through the public API.
- * usage: models_grid cpu|chromium|firefox      WA_CHECK_FULL=1: the whole grid in browsers too
+ * usage: models_grid cpu|chromium|firefox|webnn      WA_CHECK_FULL=1: the whole grid in browsers too
  * Checks each case: cosine >= 0.99999, max abs difference <= 1e-4, predicted == actual bytes, ran
  * where it was told to, no CPU segment on a GPU target. */
 #include "webaccel/webaccel.h"
@@ -76,6 +76,7 @@ static int run_case(wa_accelerator *a, const char *browser, const char *dir, con
     const void *ids_data, *want;
     size_t bytes;
     int bad = 1;
+    bool webnn = browser && strcmp(browser, "webnn") == 0;
     snprintf(name, sizeof name, "%s %s %s", model, which, browser ? browser : "cpu");
     snprintf(path, sizeof path, "%s/fixtures/reference/%s.ids.npy", WA_TEST_DIR, which);
     wa_status s = wa_tensor_read(path, NULL, &ids_file, &err);
@@ -97,8 +98,8 @@ static int run_case(wa_accelerator *a, const char *browser, const char *dir, con
         o.task = "embed";
         o.inputs = in;
         o.input_count = strcmp(model, "l6") == 0 ? 3 : 2; /* the L3 export has no token types */
-        o.target = browser ? "webgpu" : "cpu";
-        o.browser = browser;
+        o.target = webnn ? "webnn" : browser ? "webgpu" : "cpu";
+        o.browser = webnn ? NULL : browser;
         o.no_fallback = true;
         s = wa_accelerate(a, &o, &r, &err);
         if (s == WA_OK) bad = compare(name, wa_result_output(r, 0), expected, w->dims[0], w->dims[1]) | check_where(name, r, o.target);
@@ -129,7 +130,8 @@ int main(int argc, char **argv)
     }
     if (browser) { /* a browser that is not there skips; one that fails is a failure */
         char *doctor = NULL, want[64];
-        snprintf(want, sizeof want, "\"family\":\"%s\"", browser);
+        if (strcmp(browser, "webnn") == 0) snprintf(want, sizeof want, "\"name\":\"Chromium with WebNN\"");
+        else snprintf(want, sizeof want, "\"family\":\"%s\"", browser);
         if (wa_doctor(a, false, &doctor, &err) != WA_OK || !strstr(doctor, want)) {
             printf("SKIPPED: no %s on this machine\n", browser);
             ran = -1;

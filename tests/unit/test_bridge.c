@@ -104,7 +104,7 @@ static bridge_session *joined(wa_bridge_host *h, const char *format)
     char *url, text[1024];
     uint64_t ticket;
     wa_error err = {0};
-    wa_status st = wa__bridge_host_url(h, &url, &ticket, &err);
+    wa_status st = wa__bridge_host_url(h, NULL, &url, &ticket, &err);
     assert_ok(st, err);
     bridge_session *s = wa__session_new(h, NULL);
     assert_non_null(s);

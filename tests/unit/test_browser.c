@@ -196,6 +196,9 @@ static void test_ladder(void **state)
         assert_non_null(strstr(s[i].features, "WebMachineLearningNeuralNetwork"));
         assert_true(s[i].limit_ms > 0);
     }
+    assert_string_equal(s[n - 1].name, "webnn");
+    w.machine = &none; /* WebNN needs no adapter */
+    assert_int_equal(wa__browser_ladder(WA_BROWSER_CHROMIUM, &w, s), 1);
 }
 
 static size_t count_prefix(const wa_strings *a, const char *prefix)

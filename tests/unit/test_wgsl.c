@@ -373,13 +373,127 @@ static void pools(void)
         m->tolerance = 1e-4;
         finish(m, y, wa__op_info(op)->name);
     }
+    static const wa_op every[] = {WA_OP_ReduceSum, WA_OP_ReduceMean, WA_OP_ReduceMax, WA_OP_ReduceMin, WA_OP_ReduceProd, WA_OP_ReduceL1, WA_OP_ReduceL2,
+                                  WA_OP_ReduceSumSquare, WA_OP_ReduceLogSum, WA_OP_ReduceLogSumExp, WA_OP_ArgMax, WA_OP_ArgMin};
+    static const wa_dtype types[] = {WA_F32, WA_U8};
+    for (unsigned k = 0; k < sizeof every / sizeof *every * 4; k++) { /* axes apart, long rows for many lanes */
+        wa_op op = every[k / 4];
+        wa_dtype t = types[k % 4 / 2];
+        bool logs = op == WA_OP_ReduceLogSum, arg = op == WA_OP_ArgMax || op == WA_OP_ArgMin, long_rows = k % 2;
+        if (op == WA_OP_ReduceProd && long_rows && t == WA_F32) continue; /* nothing is left of it */
+        if (t != WA_F32 && (logs || op == WA_OP_ReduceLogSumExp || op == WA_OP_ReduceL2)) continue; /* truncation may fall either way */
+        model one = start(), *m = &one;
+        uint32_t x = input(m, long_rows ? SHAPE(t, 3, 300, 9) : SHAPE(t, 2, 3, 4, 5)), y;
+        if (logs) x = OP(m, WA_OP_Abs, x);
+        y = arg ? OP(m, op, x) : OP(m, op, x, wa__graph_const_i64(m->g, long_rows ? (int64_t[]){1} : (int64_t[]){0, 2}, long_rows ? 1 : 2));
+        if (arg) set_int(m, y, "axis", 1), set_int(m, y, "select_last_index", k & 2);
+        m->tolerance = 2e-3;
+        char name[64];
+        snprintf(name, sizeof name, "%s of %s%s", wa__op_info(op)->name, wa__dtype_info(t)->name, long_rows ? ", long" : "");
+        finish(m, y, name);
+    }
+    for (unsigned k = 0; k < 8; k++) {
+        model one = start(), *m = &one;
+        int64_t axis = 1;
+        uint32_t y = OP(m, k & 4 ? WA_OP_CumProd : WA_OP_CumSum, input(m, SHAPE(k & 4 ? WA_F32 : WA_I16, 2, 5, 3)), wa__graph_const_i64(m->g, &axis, 1));
+        set_int(m, y, "exclusive", k & 1);
+        set_int(m, y, "reverse", k >> 1 & 1);
+        m->tolerance = 1e-4;
+        finish(m, y, "running");
+    }
+    for (unsigned k = 0; k < 2; k++) {
+        model one = start(), *m = &one;
+        uint32_t y = OP(m, k ? WA_OP_LogSoftmax : WA_OP_Softmax, input(m, SHAPE(WA_F32, 2, 7, 5)));
+        set_int(m, y, "axis", 1);
+        finish(m, y, "softmax along an inner axis");
+    }
+}
+
+/* Norms over several axes, with a scale of one number, with statistics, without a mean. */
+static void other_norms(void)
+{
+    for (unsigned k = 0; k < 4; k++) {
+        model one = start(), *m = &one;
+        uint32_t x = input(m, SHAPE(WA_F32, 2, 3, 4, 5)), gamma = weight(m, k == 1 ? SHAPE(WA_F32, 1) : SHAPE(WA_F32, 4, 5)), y;
+        if (k == 2) {
+            uint32_t n = raw(m, WA_OP_LayerNormalization, (uint32_t[]){x, gamma}, 2, 3);
+            set_int(m, m->g->nodes[n].outputs[0], "axis", 2);
+            y = OP(m, WA_OP_Sum, m->g->nodes[n].outputs[0], m->g->nodes[n].outputs[1], m->g->nodes[n].outputs[2]);
+        } else {
+            y = OP(m, k == 3 ? WA_OP_RMSNormalization : WA_OP_LayerNormalization, x, gamma);
+            set_int(m, y, "axis", 2);
+        }
+        finish(m, y, k == 3 ? "rms norm" : "layer norm over two axes");
+    }
+}
+
+/* Inverse functions, on what they are defined for. */
+static void bounded_domains(void)
+{
+    static const wa_op inverse[] = {WA_OP_Acos, WA_OP_Asin, WA_OP_Atanh, WA_OP_Acosh, WA_OP_Log, WA_OP_Sqrt, WA_OP_Pow};
+    for (unsigned i = 0; i < sizeof inverse / sizeof *inverse; i++) {
+        model one = start(), *m = &one;
+        uint32_t x = input(m, SHAPE(WA_F32, 3, 7));
+        if (i < 3) x = OP(m, WA_OP_Mul, x, wa__graph_const_f32(m->g, 0.49f));
+        else x = OP(m, WA_OP_Add, OP(m, WA_OP_Abs, x), wa__graph_const_f32(m->g, i == 3 ? 1.0f : 0.01f));
+        finish(m, inverse[i] == WA_OP_Pow ? OP(m, WA_OP_Pow, x, weight(m, SHAPE(WA_F32, 7))) : OP(m, inverse[i], x), wa__op_info(inverse[i])->name);
+    }
+}
+
+/* Small integers wrap on the device; every cast between types. */
+static void integers(void)
+{
+    static const wa_dtype types[] = {WA_I8, WA_U16, WA_I32};
+    static const wa_op binary[] = {WA_OP_Add, WA_OP_Sub, WA_OP_Mul, WA_OP_Div, WA_OP_Mod, WA_OP_Min, WA_OP_Max, WA_OP_Pow, WA_OP_BitwiseAnd, WA_OP_BitwiseXor,
+                                   WA_OP_Greater, WA_OP_BitShift};
+    for (unsigned t = 0; t < 3; t++) {
+        for (unsigned k = 0; k < sizeof binary / sizeof *binary; k++) {
+            bool is_unsigned = types[t] == WA_U16;
+            if (binary[k] == WA_OP_BitShift && !is_unsigned) continue;
+            model one = start(), *m = &one;
+            uint32_t a = input(m, SHAPE(types[t], 4, 3)), b = input(m, SHAPE(types[t], 3)), low = OP(m, WA_OP_BitwiseNot, a);
+            uint32_t y = OP(m, binary[k], low, b);
+            if (binary[k] == WA_OP_BitShift) wa__node_set_str(m->g, node_of(m, y), "direction", WA_STR("LEFT"));
+            char name[64];
+            snprintf(name, sizeof name, "%s of %s", wa__op_info(binary[k])->name, wa__dtype_info(types[t])->name);
+            finish(m, y, name);
+        }
+        static const wa_dtype targets[] = {WA_I8, WA_U8, WA_U32, WA_F16, WA_BF16, WA_BOOL};
+        for (unsigned k = 0; k < sizeof targets / sizeof *targets; k++) {
+            model one = start(), *m = &one;
+            if (types[t] == WA_U16 && targets[k] == WA_F16) { /* infinite: no tolerance to compare by */
+                wa__graph_free(m->g);
+                continue;
+            }
+            uint32_t y = OP(m, WA_OP_Cast, OP(m, WA_OP_BitwiseNot, input(m, SHAPE(types[t], 4, 3))));
+            set_int(m, y, "to", targets[k]);
+            char name[64];
+            snprintf(name, sizeof name, "Cast %s to %s", wa__dtype_info(types[t])->name, wa__dtype_info(targets[k])->name);
+            finish(m, y, name);
+        }
+    }
+    for (unsigned k = 0; k < 2; k++) { /* rounded on the device: the difference shows what was lost */
+        model one = start(), *m = &one;
+        uint32_t x = input(m, SHAPE(WA_F32, 3, 7)), half = OP(m, WA_OP_Cast, x);
+        set_int(m, half, "to", k ? WA_BF16 : WA_F16);
+        uint32_t back = OP(m, WA_OP_Cast, half);
+        set_int(m, back, "to", WA_F32);
+        finish(m, OP(m, WA_OP_Sub, x, back), k ? "bf16 rounding" : "f16 rounding");
+    }
+    model one = start(), *m = &one; /* rank 8, merged */
+    finish(m, OP(m, WA_OP_Add, input(m, SHAPE(WA_F32, 2, 1, 2, 3, 1, 2, 1, 2)), input(m, SHAPE(WA_F32, 3, 1, 2, 1, 1))), "rank 8");
+    one = start();
+    uint32_t bits = OP(m, WA_OP_BitCast, input(m, SHAPE(WA_F32, 5)));
+    set_int(m, bits, "to", WA_I32);
+    finish(m, bits, "BitCast");
 }
 
 static void elementwise(void)
 {
     static const wa_op unary[] = {WA_OP_Abs, WA_OP_Neg, WA_OP_Sign, WA_OP_Exp, WA_OP_Erf, WA_OP_Sin, WA_OP_Cos, WA_OP_Tanh, WA_OP_Sigmoid, WA_OP_Relu,
                                   WA_OP_LeakyRelu, WA_OP_Elu, WA_OP_Softplus, WA_OP_Softsign, WA_OP_HardSigmoid, WA_OP_HardSwish, WA_OP_Gelu,
-                                  WA_OP_Floor, WA_OP_Ceil, WA_OP_Round, WA_OP_IsNaN, WA_OP_Clip, WA_OP_Reciprocal};
+                                  WA_OP_Floor, WA_OP_Ceil, WA_OP_Round, WA_OP_IsNaN, WA_OP_Clip, WA_OP_Reciprocal, WA_OP_IsInf, WA_OP_Tan,
+                                  WA_OP_Atan, WA_OP_Asinh, WA_OP_Sinh, WA_OP_Cosh, WA_OP_Celu, WA_OP_Selu, WA_OP_Mish, WA_OP_Shrink, WA_OP_ThresholdedRelu};
     for (unsigned i = 0; i < sizeof unary / sizeof *unary; i++) {
         model one = start(), *m = &one;
         m->tolerance = 1e-4;
@@ -394,6 +508,8 @@ static void elementwise(void)
         finish(m, OP(m, binary[i], a, b), wa__op_info(binary[i])->name);
     }
     model one = start(), *m = &one;
+    bounded_domains();
+    integers();
     uint32_t c = input(m, SHAPE(WA_BOOL, 2, 1)), x = input(m, SHAPE(WA_F32, 2, 5)), y = weight(m, SHAPE(WA_F32, 5));
     finish(m, OP(m, WA_OP_Where, c, x, y), "Where");
     one = start();
@@ -507,6 +623,7 @@ static void every_kernel(void **state)
         attentions();
         norms();
         convolutions();
+        other_norms();
         if (software) continue; /* the rest has one form for every adapter */
         pools();
         elementwise();
