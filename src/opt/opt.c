@@ -8,11 +8,11 @@ typedef struct pass {
 
 static const pass passes[] = {
     {wa__opt_fold, false},      {wa__opt_control, false},   {wa__opt_dead, false},   {wa__opt_cse, false},   {wa__opt_layernorm, false},
-    {wa__opt_gelu, false},      {wa__opt_attention, false}, {wa__opt_matmul, false}, {wa__opt_qkv, false},
+    {wa__opt_gelu, false},      {wa__opt_attention, false}, {wa__opt_matmul, false}, {wa__opt_conv, false}, {wa__opt_qkv, false},
     {wa__opt_embed, false},     {wa__opt_skiplayernorm, false}, {wa__opt_pooling, false}, {wa__opt_elementwise, true},
 };
 #define PASS_COUNT (sizeof passes / sizeof *passes)
-static const char *const names[PASS_COUNT + 1] = {"fold", "control", "dead", "cse", "layernorm", "gelu", "attention", "matmul", "qkv",
+static const char *const names[PASS_COUNT + 1] = {"fold", "control", "dead", "cse", "layernorm", "gelu", "attention", "matmul", "conv", "qkv",
                                                   "embed", "skiplayernorm", "pooling", "elementwise", NULL};
 #define ROUNDS_MAX 8
 #define RESOLVE_ROUNDS_MAX (2 * WA_LIMIT_GRAPH_DEPTH) /* each resolves one level of sub-graphs at least */

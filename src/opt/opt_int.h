@@ -87,6 +87,7 @@ void wa__opt_cse(wa_rw *r);
 void wa__opt_layernorm(wa_rw *r);
 void wa__opt_gelu(wa_rw *r);
 void wa__opt_matmul(wa_rw *r);
+void wa__opt_conv(wa_rw *r);
 void wa__opt_attention(wa_rw *r);
 void wa__opt_qkv(wa_rw *r);
 void wa__opt_embed(wa_rw *r);

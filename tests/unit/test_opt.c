@@ -93,7 +93,7 @@ static void golden(const char *pass)
         (void)state;                                                                               \
         golden(#pass);                                                                             \
     }
-GOLDEN(fold) GOLDEN(control) GOLDEN(dead) GOLDEN(cse) GOLDEN(layernorm) GOLDEN(gelu) GOLDEN(matmul) GOLDEN(attention) GOLDEN(qkv) GOLDEN(skiplayernorm)
+GOLDEN(fold) GOLDEN(control) GOLDEN(dead) GOLDEN(cse) GOLDEN(layernorm) GOLDEN(gelu) GOLDEN(matmul) GOLDEN(conv) GOLDEN(attention) GOLDEN(qkv) GOLDEN(skiplayernorm)
 GOLDEN(embed) GOLDEN(pooling) GOLDEN(elementwise) GOLDEN(all)
 
 /* Cases of opt_resolve.txt: what can be typed is, the rest stays without a type. */
@@ -195,7 +195,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fold), cmocka_unit_test(test_control), cmocka_unit_test(test_resolve), cmocka_unit_test(test_dead), cmocka_unit_test(test_cse), cmocka_unit_test(test_layernorm),
-        cmocka_unit_test(test_gelu), cmocka_unit_test(test_matmul), cmocka_unit_test(test_attention), cmocka_unit_test(test_qkv),
+        cmocka_unit_test(test_gelu), cmocka_unit_test(test_matmul), cmocka_unit_test(test_conv), cmocka_unit_test(test_attention), cmocka_unit_test(test_qkv),
         cmocka_unit_test(test_skiplayernorm), cmocka_unit_test(test_embed), cmocka_unit_test(test_pooling),
         cmocka_unit_test(test_elementwise), cmocka_unit_test(test_all), cmocka_unit_test(test_names),
         cmocka_unit_test(test_every_allocation_may_fail), cmocka_unit_test(test_ten_thousand_nodes), cmocka_unit_test(test_append_pooling),
