@@ -264,7 +264,7 @@ static wa_status max_roi_pool(const wa_kernel_args *a, wa_error *err)
         double batch = wa__get_f64(&a->in[1], n * 5), edge[4];
         if (!(batch >= 0 && batch < (double)a->in[0].type.dims[0])) return wa__kernel_fail(a, err, WA_INVALID_ARGUMENT, "the batch index of region %lld is out of range", (long long)n);
         for (int k = 0; k < 4; k++) {
-            edge[k] = round(wa__get_f64(&a->in[1], n * 5 + 1 + k) * z.scale);
+            edge[k] = round((double)((float)wa__get_f64(&a->in[1], n * 5 + 1 + k) * (float)z.scale)); /* halves fall as in 32 bits */
             if (!(fabs(edge[k]) < 1e9)) return wa__kernel_fail(a, err, WA_INVALID_ARGUMENT, "region %lld is out of range", (long long)n);
         }
         for (int64_t c = 0; c < z.channels; c++)
