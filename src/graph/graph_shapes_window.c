@@ -45,7 +45,49 @@ static wa_status axis_taps(wa_infer *f)
     return WA_OK;
 }
 
+static wa_status grid_sample(wa_infer *f)
+{
+    const wa_tensor_type *x = wa__infer_in(f, 0), *g = wa__infer_in(f, 1);
+    if (x->rank < 3 || x->rank > 5 || g->rank != x->rank || g->dims[0] != x->dims[0] || g->dims[g->rank - 1] != (int64_t)x->rank - 2)
+        return wa__infer_bad(f, "its grid does not fit its input");
+    f->out[0] = *x;
+    for (uint32_t i = 2; i < x->rank; i++) f->out[0].dims[i] = g->dims[i - 1];
+    return WA_OK;
+}
+
+static wa_status deform_conv(wa_infer *f)
+{
+    wa_window w;
+    const wa_tensor_type *x = wa__infer_in(f, 0), *offset = wa__infer_in(f, 2), *mask = wa__infer_in(f, 4);
+    const char *why = wa__window_conv(x, wa__infer_in(f, 1), f->n->attrs, f->n->attr_count, &w);
+    int64_t groups = wa__node_int(f->n, "offset_group", 1);
+    if (why) return wa__infer_bad(f, why);
+    f->out[0] = wa__window_out(&w, x->dtype);
+    if (groups < 1 || w.in_channels % groups) return wa__infer_bad(f, "offset_group does not divide its channels");
+    for (uint32_t i = 0; i < 2; i++) {
+        const wa_tensor_type *t = i ? mask : offset;
+        wa_tensor_type want = f->out[0];
+        want.dims[1] = groups * wa__window_taps(&w) * (i ? 1 : (int64_t)w.rank);
+        if (t && (want.dtype = t->dtype, !wa__type_eq(&want, t))) return wa__infer_bad(f, "its offsets or mask do not fit");
+    }
+    return check_bias(f, wa__infer_in(f, 3), &w);
+}
+
+static wa_status roi(wa_infer *f)
+{
+    const wa_tensor_type *x = wa__infer_in(f, 0), *rois = wa__infer_in(f, 1);
+    bool align = f->n->op == WA_OP_RoiAlign;
+    const wa_attr *shape = wa__attr_find(f->n->attrs, f->n->attr_count, "pooled_shape");
+    int64_t h = wa__node_int(f->n, "output_height", 1), w = wa__node_int(f->n, "output_width", 1);
+    if (!align && (!shape || shape->kind != WA_ATTR_KIND_INTS || shape->count != 2)) return wa__infer_bad(f, "pooled_shape is no height and width");
+    if (!align) h = shape->ints[0], w = shape->ints[1];
+    if (x->rank != 4 || rois->rank != 2 || rois->dims[1] != (align ? 4 : 5) || h < 1 || w < 1) return wa__infer_bad(f, "its input, regions or sizes do not fit");
+    f->out[0] = (wa_tensor_type){x->dtype, 4, {rois->dims[0], x->dims[1], h, w}};
+    return WA_OK;
+}
+
 const wa_shape_entry wa__shapes_window[] = {
+    {WA_OP_GridSample, grid_sample}, {WA_OP_DeformConv, deform_conv}, {WA_OP_RoiAlign, roi}, {WA_OP_MaxRoiPool, roi},
     {WA_OP_AxisTaps, axis_taps},
     {WA_OP_Conv, conv}, {WA_OP_ConvAct, conv}, {WA_OP_ConvTranspose, conv},
     {WA_OP_MaxPool, pool}, {WA_OP_AveragePool, pool}, {WA_OP_LpPool, pool},

@@ -78,7 +78,7 @@ typedef enum wa_wgsl_kernel {
     WA_WGSL_AXIS_TAPS = 24,  /* wgsl_window_pool.c */
     WA_WGSL_GRID_SAMPLE = 25, /* wgsl_sample.c */
     WA_WGSL_DEFORM_CONV = 26, /* wgsl_sample.c */
-    WA_WGSL_ROI = 27,        /* wgsl_roi.c */
+    WA_WGSL_ROI = 27,        /* wgsl_sample.c */
     WA_WGSL_PHILOX = 42,      /* wgsl_philox.c */
     WA_WGSL_ROUND_TO = 50,   /* casts to small floats and packed integers: wgsl_quant.c */
     WA_WGSL_QUANTIZE = 51,   /* QuantizeLinear, DequantizeLinear */

@@ -13,6 +13,7 @@ static const wa_wgsl_row *const rows[] = {
     [WA_WGSL_CUMULATE] = &wa__wgsl_cumulate,
     [WA_WGSL_CONV] = &wa__wgsl_conv, [WA_WGSL_CONV_ANY] = &wa__wgsl_conv_any, [WA_WGSL_CONV_DEPTHWISE] = &wa__wgsl_conv_depthwise,
     [WA_WGSL_WINDOW_POOL] = &wa__wgsl_window_pool, [WA_WGSL_AXIS_TAPS] = &wa__wgsl_axis_taps,
+    [WA_WGSL_GRID_SAMPLE] = &wa__wgsl_grid_sample, [WA_WGSL_DEFORM_CONV] = &wa__wgsl_deform_conv, [WA_WGSL_ROI] = &wa__wgsl_roi,
     [WA_WGSL_ROUND_TO] = &wa__wgsl_round_to, [WA_WGSL_QUANTIZE] = &wa__wgsl_quantize, [WA_WGSL_UNPACK] = &wa__wgsl_unpack,
     [WA_WGSL_PICK] = &wa__wgsl_pick, [WA_WGSL_SCATTER] = &wa__wgsl_scatter, [WA_WGSL_PAD] = &wa__wgsl_pad,
     [WA_WGSL_GENERATE] = &wa__wgsl_generate_row, [WA_WGSL_PLACE] = &wa__wgsl_place, [WA_WGSL_TOPK] = &wa__wgsl_topk,

@@ -17,7 +17,8 @@ typedef struct wa_wgsl_row {
     void (*generate)(const uint32_t *spec, const uint32_t *code, wa_wgsl_emit *e);
 } wa_wgsl_row;
 extern const wa_wgsl_row wa__wgsl_cumulate;
-extern const wa_wgsl_row wa__wgsl_conv, wa__wgsl_conv_any, wa__wgsl_conv_depthwise, wa__wgsl_window_pool, wa__wgsl_axis_taps;
+extern const wa_wgsl_row wa__wgsl_conv, wa__wgsl_conv_any, wa__wgsl_conv_depthwise, wa__wgsl_window_pool, wa__wgsl_axis_taps,
+    wa__wgsl_grid_sample, wa__wgsl_deform_conv, wa__wgsl_roi;
 extern const wa_wgsl_row wa__wgsl_matmul, wa__wgsl_matmul_any, wa__wgsl_attention, wa__wgsl_rows, wa__wgsl_pool, wa__wgsl_reduce,
     wa__wgsl_elementwise, wa__wgsl_gather, wa__wgsl_copy, wa__wgsl_transform_row,
     wa__wgsl_recurrence, wa__wgsl_linear_scan, wa__wgsl_philox;

@@ -80,7 +80,7 @@ uint32_t wa__dc_reshape(wa_rw *r, uint32_t x, const int64_t *dims, uint32_t rank
     if (r->status != WA_OK) return WA_NONE;
     wa_tensor_type t = *wa__rw_t(r, x);
     t.rank = rank;
-    memcpy(t.dims, dims, rank * sizeof *dims);
+    if (rank) memcpy(t.dims, dims, rank * sizeof *dims);
     if (wa__type_eq(&t, wa__rw_t(r, x))) return x;
     uint32_t shape = wa__rw_const_ints(r, dims, rank);
     uint32_t n = shape == WA_NONE ? WA_NONE : wa__dc_node(r, WA_OP_Reshape, (uint32_t[]){x, shape}, 2, 1);

@@ -14,7 +14,7 @@ uint32_t wa__dp_zeros(wa_rw *r, wa_dtype dtype, const int64_t *dims, uint32_t ra
     wa_tensor_type t = {dtype, rank, {0}};
     uint64_t bytes;
     if (r->status != WA_OK) return WA_NONE;
-    memcpy(t.dims, dims, rank * sizeof *dims);
+    if (rank) memcpy(t.dims, dims, rank * sizeof *dims);
     if (!wa__type_bytes(&t, &bytes)) {
         wa__rw_fail(r, wa__fail(r->err, WA_LIMIT, "a constant of a decomposition is too large"));
         return WA_NONE;
@@ -58,7 +58,7 @@ uint32_t wa__dp_expand(wa_rw *r, uint32_t x, const int64_t *dims, uint32_t rank)
     if (r->status != WA_OK) return WA_NONE;
     wa_tensor_type t = *wa__rw_t(r, x);
     t.rank = rank;
-    memcpy(t.dims, dims, rank * sizeof *dims);
+    if (rank) memcpy(t.dims, dims, rank * sizeof *dims);
     if (wa__type_eq(&t, wa__rw_t(r, x))) return x;
     uint32_t shape = wa__rw_const_ints(r, dims, rank);
     return shape == WA_NONE ? WA_NONE : wa__dc2(r, WA_OP_Expand, x, shape);

@@ -5,7 +5,7 @@
 #include "opt/decompose.h"
 #include <math.h>
 
-#define TAPS_MAX ((int64_t)1 << 24) /* entries of one table */
+#define TAPS_MAX ((int64_t)1 << 22) /* entries of one table */
 
 typedef enum mapping { HALF_PIXEL, SYMMETRIC, PYTORCH, ALIGN_CORNERS, ASYMMETRIC, TF_NN, TF_CROP, MAPPINGS } mapping;
 typedef enum nearest { ROUND_PREFER_FLOOR, ROUND_PREFER_CEIL, FLOOR, CEIL, NEARESTS } nearest;
@@ -233,7 +233,7 @@ static bool from_sizes(wa_rw *r, const wa_node *n, uint32_t count, const uint32_
     if (policy == 3) bad(r, n, WA_CORRUPT, "its keep_aspect_ratio_policy is not known");
     for (uint32_t i = 0; i < count; i++) {
         double s = (double)sizes[i] / (double)z->axis[axes[i]].in;
-        if (sizes[i] < 1) bad(r, n, WA_CORRUPT, "a size is not positive");
+        if (sizes[i] < 1 || sizes[i] > 1 << 30) bad(r, n, WA_CORRUPT, "a size is out of range");
         if (i == 0 || (policy == 1 ? s < common : s > common)) common = s;
     }
     if (r->status != WA_OK) return false;

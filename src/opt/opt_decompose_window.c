@@ -129,6 +129,8 @@ static bool center_crop_pad(wa_rw *r, uint32_t node)
     return true;
 }
 
+static bool is_list(const wa_attr *a, uint32_t count) { return a && a->kind == WA_ATTR_KIND_INTS && a->count == count; }
+
 /* Elements scattered into zeros; a larger output_shape is room after them. */
 static bool max_unpool(wa_rw *r, uint32_t node)
 {
@@ -138,11 +140,11 @@ static bool max_unpool(wa_rw *r, uint32_t node)
                   *pads = wa__attr_find(n.attrs, n.attr_count, "pads");
     int64_t want[WA_RANK_MAX], none[WA_RANK_MAX] = {0}, more[WA_RANK_MAX] = {0}, count, elements = wa__count(&x);
     uint32_t given = 0, spatial = x.rank - 2;
-    bool fits = x.rank > 2 && kernel && kernel->count == spatial && (!stride || stride->count == spatial) && (!pads || pads->count == 2 * spatial);
+    bool fits = x.rank > 2 && is_list(kernel, spatial) && (!stride || is_list(stride, spatial)) && (!pads || is_list(pads, 2 * spatial));
     for (uint32_t i = 0; fits && i < spatial; i++) {
-        int64_t k = kernel->ints[i], s = stride ? stride->ints[i] : 1, lost = pads ? pads->ints[i] + pads->ints[spatial + i] : 0;
-        fits = k > 0 && s > 0 && k < 1 << 24 && s < 1 << 24 && lost >= 0 && lost < 1 << 24 && x.dims[2 + i] < 1 << 30;
-        shape.dims[2 + i] = fits ? (x.dims[2 + i] - 1) * s + k - lost : 0;
+        int64_t k = kernel->ints[i], s = stride ? stride->ints[i] : 1, before = pads ? pads->ints[i] : 0, after = pads ? pads->ints[spatial + i] : 0;
+        fits = k > 0 && s > 0 && k < 1 << 24 && s < 1 << 24 && before >= 0 && after >= 0 && before < 1 << 24 && after < 1 << 24 && x.dims[2 + i] < 1 << 30;
+        shape.dims[2 + i] = fits ? (x.dims[2 + i] - 1) * s + k - before - after : 0;
     }
     if (!fits || !wa__type_count(&shape, &count)) {
         bad(r, &n, "its kernel_shape, strides and pads do not fit its input");
@@ -150,7 +152,7 @@ static bool max_unpool(wa_rw *r, uint32_t node)
     }
     if (wa__rw_in(r, node, 2) != WA_NONE) {
         if (!wa__dc_ints(r, node, 2, want, WA_RANK_MAX, &given)) return true;
-        for (uint32_t i = 0; i < x.rank && given == x.rank; i++) more[i] = want[i] - shape.dims[i];
+        for (uint32_t i = 0; i < x.rank && given == x.rank; i++) more[i] = want[i] < 0 ? -1 : want[i] - shape.dims[i];
         for (uint32_t i = 0; i < x.rank; i++)
             if (given != x.rank || more[i] < 0) {
                 bad(r, &n, "its output_shape is smaller than its kernel makes it");

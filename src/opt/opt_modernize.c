@@ -199,6 +199,9 @@ void wa__opt_modernize(wa_rw *r, uint32_t node)
     case WA_OP_Cast: case WA_OP_Selu:
         if (opset > 0 && opset < 6) old_words(r, node);
         break;
+    case WA_OP_RoiAlign: /* before 16 coordinates had no shift of half a pixel */
+        if (opset > 0 && opset < 16) wa__rw_need(r, wa__node_set_str(r->g, node, "coordinate_transformation_mode", WA_STR("output_half_pixel")));
+        break;
     case WA_OP_Resize: /* 10 had two inputs and no modes */
         if (opset == 10)
             wa__rw_need(r, wa__node_set_str(r->g, node, "coordinate_transformation_mode", WA_STR("asymmetric")) && wa__node_set_str(r->g, node, "nearest_mode", WA_STR("floor")));

@@ -201,7 +201,108 @@ static wa_status taps_lower(wa_plan_builder *b, uint32_t node)
     return wa__gpu_end(b, &d, node, NULL);
 }
 
+/* --- samplers -------------------------------------------------------------------------------------------- */
+static const char *float_inputs(wa_plan_builder *b, const wa_node *n)
+{
+    for (uint32_t i = 0; i < n->input_count; i++) {
+        wa_dtype want = n->op == WA_OP_RoiAlign && i == 2 ? WA_I32 : WA_F32;
+        if (given(n, i) && wa__plan_device_dtype(wa__gpu_type(b, n->inputs[i])->dtype) != want) return "it samples floats";
+    }
+    return NULL;
+}
+
+static bool named(const wa_node *n, const char *attr, const char *value)
+{
+    const wa_attr *a = wa__attr_find(n->attrs, n->attr_count, attr);
+    return a && a->kind == WA_ATTR_KIND_STRING && wa__str_is(a->s, value);
+}
+
+static wa_status sampler_end(wa_plan_builder *b, uint32_t node, wa_gpu_dispatch *d)
+{
+    const wa_node *n = &b->g->nodes[node];
+    for (uint32_t i = 0; i < n->input_count; i++)
+        if (given(n, i)) WA_TRY(wa__gpu_read(b, d, n->inputs[i]));
+    WA_TRY(wa__gpu_write(b, d, n->outputs[0]));
+    d->params[0] = (uint32_t)wa__count(wa__gpu_type(b, n->outputs[0]));
+    wa__gpu_cover(d, d->params[0], 64);
+    return wa__gpu_end(b, d, node, NULL);
+}
+
+static wa_status grid_lower(wa_plan_builder *b, uint32_t node)
+{
+    const wa_node *n = &b->g->nodes[node];
+    const wa_tensor_type *x = wa__gpu_type(b, n->inputs[0]), *o = wa__gpu_type(b, n->outputs[0]);
+    wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_GRID_SAMPLE);
+    uint32_t *s = d.spec.spec, axes = x->rank - 2;
+    s[0] = named(n, "mode", "nearest") ? 1 : named(n, "mode", "cubic") || named(n, "mode", "bicubic") ? 4 : 2;
+    s[1] = named(n, "padding_mode", "border") ? 1 : named(n, "padding_mode", "reflection") ? 2 : 0;
+    s[2] = wa__node_int(n, "align_corners", 0) != 0;
+    s[3] = axes;
+    d.params[1] = (uint32_t)x->dims[1];
+    d.params[2] = (uint32_t)(wa__count(o) / (o->dims[0] * o->dims[1]));
+    for (uint32_t i = 0; i < 3; i++) d.params[4 + i] = i + axes < 3 ? 1 : (uint32_t)x->dims[i + axes - 1];
+    d.params_count = 8;
+    return sampler_end(b, node, &d);
+}
+
+static const char *deform_refuses(wa_plan_builder *b, const wa_node *n)
+{
+    wa_window w;
+    const char *why = conv_window(b, n, &w);
+    if (!why) why = float_inputs(b, n);
+    for (uint32_t i = 0; i < 3 && !why; i++)
+        if (w.kernel[i] > 1 << 16 || w.stride[i] > 1 << 16 || w.dilation[i] > 1 << 16) why = "its window is too large";
+    return why;
+}
+
+static wa_status deform_lower(wa_plan_builder *b, uint32_t node)
+{
+    const wa_node *n = &b->g->nodes[node];
+    wa_window w;
+    const char *why = conv_window(b, n, &w);
+    if (why) return wa__fail(b->err, WA_INTERNAL, "a convolution changed its mind: %s", why);
+    wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_DEFORM_CONV);
+    uint32_t *s = d.spec.spec, *p = d.params;
+    int64_t groups = wa__node_int(n, "offset_group", 1);
+    s[0] = (given(n, 3) ? 1u : 0u) | (given(n, 4) ? 2u : 0u);
+    s[1] = w.rank;
+    for (uint32_t i = 0; i < 3; i++) {
+        s[2 + i] = (uint32_t)w.kernel[i], s[5 + i] = (uint32_t)w.stride[i], s[8 + i] = (uint32_t)w.dilation[i];
+        p[4 + i] = (uint32_t)w.in[i], p[8 + i] = (uint32_t)w.out[i], p[12 + i] = (uint32_t)w.begin[i];
+    }
+    p[1] = (uint32_t)w.in_channels;
+    p[2] = (uint32_t)w.out_channels;
+    p[3] = (uint32_t)(w.in_channels / w.groups);
+    p[7] = (uint32_t)(w.out_channels / w.groups);
+    p[11] = (uint32_t)groups;
+    p[15] = (uint32_t)(w.in_channels / groups);
+    d.params_count = 16;
+    d.flops = 2u * (uint64_t)wa__count(wa__gpu_type(b, n->outputs[0])) * p[3] * (uint64_t)wa__window_taps(&w);
+    return sampler_end(b, node, &d);
+}
+
+static wa_status roi_lower(wa_plan_builder *b, uint32_t node)
+{
+    const wa_node *n = &b->g->nodes[node];
+    const wa_tensor_type *x = wa__gpu_type(b, n->inputs[0]), *o = wa__gpu_type(b, n->outputs[0]);
+    wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_ROI);
+    d.spec.spec[0] = n->op == WA_OP_MaxRoiPool ? 2 : named(n, "mode", "max") ? 1 : 0;
+    d.spec.spec[1] = n->op == WA_OP_RoiAlign && !named(n, "coordinate_transformation_mode", "output_half_pixel");
+    for (uint32_t i = 1; i < 4; i++) d.params[i] = (uint32_t)x->dims[i];
+    d.params[4] = (uint32_t)o->dims[2];
+    d.params[5] = (uint32_t)o->dims[3];
+    d.params[6] = (uint32_t)wa__node_int(n, "sampling_ratio", 0);
+    d.params[7] = (uint32_t)x->dims[0];
+    d.params[8] = wa__gpu_bits(wa__node_float(n, "spatial_scale", 1));
+    d.params_count = 12;
+    return sampler_end(b, node, &d);
+}
+
 const wa_gpu_row wa__gpu_window_rows[] = {
+    {WA_OP_GridSample, float_inputs, grid_lower},
+    {WA_OP_DeformConv, deform_refuses, deform_lower},
+    {WA_OP_RoiAlign, float_inputs, roi_lower},
+    {WA_OP_MaxRoiPool, float_inputs, roi_lower},
     {WA_OP_AxisTaps, taps_refuses, taps_lower},
     {WA_OP_MaxPool, pool_refuses, pool_lower},
     {WA_OP_AveragePool, pool_refuses, pool_lower},

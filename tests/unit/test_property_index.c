@@ -22,7 +22,7 @@ static tensor in[5], out[5];
 static void shaped(tensor *t, wa_dtype d, uint32_t rank, const int64_t *dims)
 {
     t->v = (wa_view){{d, rank, {0}}, &t->u};
-    memcpy(t->v.type.dims, dims, rank * sizeof *dims);
+    if (rank) memcpy(t->v.type.dims, dims, rank * sizeof *dims);
     assert_true(wa__bytes(&t->v.type) <= sizeof t->u);
 }
 static void list(tensor *t, wa_dtype d, int64_t n) { shaped(t, d, 1, &n); }

@@ -102,7 +102,7 @@ static wa_view *reference(model *m)
     for (unsigned i = 0; i < m->input_count; i++) fill_input(m, &v[m->inputs[i]], i);
     for (uint32_t i = 0; i < g->node_count; i++) {
         wa_node *n = &g->nodes[i];
-        wa_view in[9] = {0}, out[4];
+        wa_view in[9] = {0}, out[8];
         for (uint32_t k = 0; k < n->input_count; k++)
             if (n->inputs[k] != WA_NONE) in[k] = v[n->inputs[k]];
         for (uint32_t k = 0; k < n->output_count; k++) out[k] = v[n->outputs[k]];
@@ -574,6 +574,80 @@ static void moves(void)
     finish(m, OP(m, WA_OP_Expand, a, wa__graph_const_i64(m->g, wide, 3)), "Expand");
 }
 
+static void indices(void)
+{
+    model one = start(), *m = &one;
+    uint32_t x = input(m, SHAPE(WA_F32, 3, 4, 2)), y = OP(m, WA_OP_GatherElements, x, input(m, SHAPE(WA_I64, 2, 4, 2)));
+    finish(m, y, "GatherElements");
+    one = start();
+    x = input(m, SHAPE(WA_F32, 3, 4, 2));
+    finish(m, OP(m, WA_OP_GatherND, x, input(m, SHAPE(WA_I64, 5, 2))), "GatherND");
+    static const char *const how[] = {"none", "add", "mul", "max", "min"};
+    for (unsigned k = 0; k < 10; k++) {
+        char name[32];
+        wa_op op = k < 5 ? WA_OP_ScatterElements : WA_OP_ScatterND;
+        one = start();
+        x = input(m, k % 2 ? SHAPE(WA_I32, 3, 4) : SHAPE(WA_F32, 3, 4));
+        uint32_t ids = input(m, op == WA_OP_ScatterND ? SHAPE(WA_I64, 5, 1) : SHAPE(WA_I64, 5, 4));
+        y = OP(m, op, x, ids, input(m, k % 2 ? SHAPE(WA_I32, 5, 4) : SHAPE(WA_F32, 5, 4)));
+        wa__node_set_str(m->g, node_of(m, y), "reduction", wa__str(how[k % 5]));
+        snprintf(name, sizeof name, "%s %s", wa__op_info(op)->name, how[k % 5]);
+        finish(m, y, name);
+    }
+    static const char *const mode[] = {"constant", "reflect", "edge", "wrap"};
+    for (unsigned k = 0; k < 4; k++) {
+        one = start();
+        x = input(m, SHAPE(WA_F32, 3, 4));
+        y = OP(m, WA_OP_Pad, x, wa__graph_const_i64(m->g, (int64_t[]){2, -1, 1, 3}, 4), input(m, shape(WA_F32, 0, NULL)));
+        wa__node_set_str(m->g, node_of(m, y), "mode", wa__str(mode[k]));
+        finish(m, y, mode[k]);
+    }
+    one = start();
+    x = input(m, SHAPE(WA_F32, 2, 3));
+    finish(m, OP(m, WA_OP_Tile, x, wa__graph_const_i64(m->g, (int64_t[]){2, 3}, 2)), "Tile");
+    one = start();
+    y = OP(m, WA_OP_EyeLike, input(m, SHAPE(WA_F32, 3, 4)));
+    set_int(m, y, "k", 1);
+    finish(m, y, "EyeLike");
+    one = start();
+    finish(m, OP(m, WA_OP_Trilu, input(m, SHAPE(WA_F32, 2, 3, 4))), "Trilu");
+    one = start();
+    x = input(m, SHAPE(WA_I64, 2, 3));
+    finish(m, OP(m, WA_OP_OneHot, x, wa__graph_const_i64(m->g, (int64_t[]){3}, 1), input(m, SHAPE(WA_F32, 2))), "OneHot");
+    one = start();
+    x = input(m, SHAPE(WA_F32, 4, 3, 2));
+    finish(m, OP(m, WA_OP_ReverseSequence, x, input(m, SHAPE(WA_I64, 3))), "ReverseSequence");
+    one = start();
+    x = input(m, SHAPE(WA_F32, 2, 6, 3));
+    uint32_t update = input(m, SHAPE(WA_F32, 2, 2, 3));
+    finish(m, OP(m, WA_OP_TensorScatter, x, update, input(m, SHAPE(WA_I64, 2))), "TensorScatter");
+    one = start();
+    y = OP(m, WA_OP_Transpose, input(m, SHAPE(WA_F32, 2, 3, 2, 2, 3, 2, 2, 2)));
+    wa__node_set_ints(m->g, node_of(m, y), "perm", (int64_t[]){7, 1, 5, 3, 0, 6, 2, 4}, 8);
+    finish(m, y, "Transpose of 8 axes");
+}
+
+/* Operators of several outputs end in one value, so that the harness sees it all. */
+static void selections(void)
+{
+    static const struct { wa_op op; uint32_t inputs, outputs, shown; } rows[] = {
+        {WA_OP_TopK, 1, 2, 0}, {WA_OP_TopK, 1, 2, 1}, {WA_OP_NonZeroBounded, 1, 2, 0}, {WA_OP_NonZeroBounded, 1, 2, 1}, {WA_OP_CompressBounded, 2, 2, 0},
+        {WA_OP_UniqueBounded, 1, 5, 0}, {WA_OP_UniqueBounded, 1, 5, 2}, {WA_OP_UniqueBounded, 1, 5, 3}, {WA_OP_NonMaxSuppressionBounded, 2, 2, 0},
+        {WA_OP_Det, 1, 1, 0}, {WA_OP_Inverse, 1, 1, 0}};
+    for (unsigned k = 0; k < sizeof rows / sizeof *rows; k++) {
+        model one = start(), *m = &one;
+        wa_op op = rows[k].op;
+        if (op == WA_OP_Inverse) m->tolerance = 1e-3; /* random matrices are not all well conditioned */
+        bool boxes = op == WA_OP_NonMaxSuppressionBounded, square = op == WA_OP_Det || op == WA_OP_Inverse;
+        uint32_t in[3] = {input(m, boxes ? SHAPE(WA_F32, 1, 9, 4) : square ? SHAPE(WA_F32, 2, 3, 3) : SHAPE(WA_I32, 4, 5)), WA_NONE, WA_NONE}, count = rows[k].inputs;
+        if (op == WA_OP_CompressBounded) in[1] = input(m, SHAPE(WA_BOOL, 7));
+        if (boxes) in[1] = input(m, SHAPE(WA_F32, 1, 2, 9)), in[2] = wa__graph_const_i64(m->g, (int64_t[]){3}, 1), count = 3;
+        if (op == WA_OP_TopK) in[1] = wa__graph_const_i64(m->g, (int64_t[]){3}, 1), count = 2;
+        uint32_t node = raw(m, op, in, count, rows[k].outputs), y = m->g->nodes[node].outputs[rows[k].shown];
+        finish(m, OP(m, WA_OP_Identity, y), wa__op_info(op)->name);
+    }
+}
+
 static void convolutions(void)
 {
     static const struct { /* x [n,c,h,w], w [m,c/g,kh,kw] */
@@ -628,6 +702,8 @@ static void every_kernel(void **state)
         pools();
         elementwise();
         moves();
+    indices();
+    selections();
     }
     if (dump) {
         fputs("]\n", dump);
