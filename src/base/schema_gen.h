@@ -269,6 +269,7 @@ typedef enum wa_op {
     WA_OP_LinearScan = 431,
     WA_OP_Philox = 432,
     WA_OP_DequantizeBlocks = 420,
+    WA_OP_TfIdfVectorizer = 271,
     WA_OP_COUNT = 433
 } wa_op;
 

@@ -19,6 +19,7 @@ static const wa_decompose_row *const groups[] = {
     wa__decompose_quant_ms,
     wa__decompose_index,
     wa__decompose_experts,
+    wa__decompose_tfidf,
 };
 
 static const wa_decompose_row *row_of(wa_op op)
