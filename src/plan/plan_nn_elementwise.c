@@ -115,6 +115,12 @@ static wa_nn convert(wa_plan_builder *b, wa_nn x, wa_dtype from, wa_dtype to)
         if (to == WA_BF16 && from != WA_BOOL && from != WA_I8 && from != WA_U8) x = round_bits(b, x, 65537);
         return x;
     }
+    if (wa__dtype_is_packed(to)) { /* the low bits, as they wrap */
+        double span = (double)(1 << wa__dtype_info((uint32_t)to)->bits), low = to == WA_I4 || to == WA_I2 ? span / 2 : 0;
+        x = wa__nn_cast(b, wa__nn_cast(b, x, WA_I32), WA_F32);
+        wa_nn turns = wa__nn_un(b, WA_NN_floor, wa__nn_scaled(b, wa__nn_plus(b, x, low), 1 / span));
+        return wa__nn_cast(b, wa__nn_bin(b, WA_NN_sub, x, wa__nn_scaled(b, turns, span)), WA_I32);
+    }
     if (wa__dtype_is_float(from) && (device == WA_I8 || device == WA_U8)) x = wa__nn_cast(b, x, WA_I32);
     if (wa__dtype_is_float(from) && device == WA_U32) x = wa__nn_cast(b, x, WA_I64);
     return wa__nn_cast(b, x, device);

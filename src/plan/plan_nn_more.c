@@ -173,6 +173,10 @@ static bool integer_range(wa_dtype d, double *low, double *high)
     case WA_U8: *low = 0, *high = 255; return true;
     case WA_I16: *low = -32768, *high = 32767; return true;
     case WA_U16: *low = 0, *high = 65535; return true;
+    case WA_I4: *low = -8, *high = 7; return true;
+    case WA_U4: *low = 0, *high = 15; return true;
+    case WA_I2: *low = -2, *high = 1; return true;
+    case WA_U2: *low = 0, *high = 3; return true;
     default: return false;
     }
 }
