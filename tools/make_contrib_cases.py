@@ -96,7 +96,7 @@ def qlinear_average_pool(rng):
 
 @case
 def qlinear_average_pool_last(rng):
-    return "QLinearAveragePool", {"x": u8(rng, 1, 6, 6, 2), "xs": f32(0.1), "xz": np.array(28, np.uint8), "ys": f32(0.09), "yz": np.array(7, np.uint8)}, {"kernel_shape": [2, 2], "channels_last": 1}, ["xs", "xz", "ys", "yz"], 1
+    return "QLinearAveragePool", {"x": u8(rng, 1, 6, 6, 2), "xs": f32(0.1), "xz": np.array(28, np.uint8), "ys": f32(0.0931), "yz": np.array(7, np.uint8)}, {"kernel_shape": [2, 2], "channels_last": 1}, ["xs", "xz", "ys", "yz"], 1
 
 
 @case
@@ -214,8 +214,8 @@ def moe_swiglu(rng):
 def quantized_experts(rng, bits):
     e, h, i, per = 4, 32, 32, 8 // bits
     scale = lambda *shape: rng.uniform(0.02, 0.06, shape).astype(np.float32)
-    return "QMoE", {"x": rng.normal(0, 1, (3, h)).astype(np.float32), "router": rng.normal(0, 1, (3, e)).astype(np.float32), "w1": u8(rng, e, i, h // per), "s1": scale(e, i), "b1": None,
-                    "w2": u8(rng, e, h, i // per), "s2": scale(e, h)}, {"k": 2, "activation_type": "silu", "expert_weight_bits": bits, "normalize_routing_weights": 1}, ["w1", "s1", "w2", "s2"], 1
+    return "QMoE", {"x": rng.normal(0, 1, (3, h)).astype(np.float32), "router": rng.normal(0, 1, (3, e)).astype(np.float32), "w1": u8(rng, e, i, h // per), "s1": scale(e, i), "b1": scale(e, i),
+                    "w2": u8(rng, e, h, i // per), "s2": scale(e, h), "b2": scale(e, h)}, {"k": 2, "activation_type": "silu", "expert_weight_bits": bits, "normalize_routing_weights": 1}, ["w1", "s1", "b1", "w2", "s2", "b2"], 1
 
 
 @case

@@ -28,7 +28,8 @@ wa_status wa__onnx_info_read(const wa_onnx *o, const wa_pb_field *field, wa_onnx
     return WA_OK;
 }
 
-/* One Dimension: a size, a name, or neither, which becomes a symbol of the input's own. */
+/* One Dimension: a size, a name, or neither, which becomes a symbol of the input's own; so does "?", which
+ * PaddlePaddle's exporter writes for every size that it does not know. */
 static wa_status read_dim(wa_onnx *o, const wa_onnx_info *v, wa_reader r, uint32_t axis, int64_t *dim,
                           wa_error *err)
 {
@@ -50,7 +51,7 @@ static wa_status read_dim(wa_onnx *o, const wa_onnx_info *v, wa_reader r, uint32
     }
     if (wa__str_is(name, "?")) name.len = 0; /* Paddle's exporter writes it for any dim that is open */
     if (*dim >= 0 && !name.len) return WA_OK;
-    if (!name.len) {
+    if (!name.len || wa__str_is(name, "?")) {
         own = wa__arena_format(o->g->arena, "%.*s.%u", WA_STR_ARG(v->name), axis);
         if (!own) return wa__no_memory(err, "a symbol");
         name = wa__str(own);

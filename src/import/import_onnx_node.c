@@ -146,11 +146,6 @@ static uint32_t output_count(const wa_onnx_node *n, wa_op op)
     return made > 0 && (uint32_t)made > n->outputs ? (uint32_t)made : n->outputs;
 }
 
-static bool may_omit(wa_op op, uint32_t i)
-{
-    return op == WA_OP_Loop || op == WA_OP_Scan || (int64_t)i >= wa__op_info(op)->inputs_min;
-}
-
 /* Reshape-1 has its shape in an attribute. */
 static wa_status old_reshape(wa_onnx *o, const wa_onnx_node *n, uint32_t node, wa_error *err)
 {
@@ -167,7 +162,7 @@ static wa_status old_reshape(wa_onnx *o, const wa_onnx_node *n, uint32_t node, w
 static wa_status add_plain(wa_onnx *o, const wa_onnx_node *n, wa_op op, const uint32_t *inputs, wa_error *err)
 {
     for (uint32_t i = 0; i < n->inputs; i++)
-        if (inputs[i] == WA_NONE && !may_omit(op, i))
+        if (inputs[i] == WA_NONE && !wa__op_may_omit(op, i))
             return wa__fail(err, WA_CORRUPT, WA_ONNX_NODE_FMT ": input %u is required",
                             WA_ONNX_NODE_ARG(o, n), i);
     uint32_t node = wa__graph_node(o->g, op, n->name, inputs, input_count(n, op), output_count(n, op));

@@ -121,7 +121,7 @@ static void other_body(const uint32_t *s, wa_wgsl_emit *e)
                "  for (var i = l.x; i < D; i += %uu) { o[at(row, i)] = load(row, i) * scale; }\n", w, s[5], w);
         return;
     }
-    put(e, "  var v = -3.4e38f;\n  for (var i = l.x; i < D; i += %uu) { v = max(v, load(row, i)); }\n  let top = most(v, l);\n  v = 0f;\n"
+    put(e, "  var v = -0x1.fffffep+127f;\n  for (var i = l.x; i < D; i += %uu) { v = max(v, load(row, i)); }\n  let top = most(v, l);\n  v = 0f;\n"
            "  for (var i = l.x; i < D; i += %uu) { v += exp(load(row, i) - top); }\n  let sum = total(v, l);\n  if (!live) { return; }\n", w, w);
     put(e, s[0] == WA_WGSL_SOFTMAX ? "  let f = 1.0 / sum;\n" : "  let f = log(sum);\n");
     put(e, "  for (var i = l.x; i < D; i += %uu) { o[at(row, i)] = ", w);

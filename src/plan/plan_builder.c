@@ -99,7 +99,8 @@ bool wa__plan_empty(const wa_plan_builder *b, uint32_t value)
 wa_status wa__plan_empty_block(wa_plan_builder *b, uint32_t memory, uint32_t value)
 {
     uint32_t *block = &b->places[b->root[value]].block[memory];
-    return *block == WA_NONE ? wa__plan_block_add(b, memory, 0, block) : WA_OK;
+    if (*block != WA_NONE) return WA_OK;
+    return memory == WA_MEM_NN ? wa__plan_nn_tensor(b, b->root[value]) : wa__plan_block_add(b, memory, 0, block);
 }
 
 void wa__plan_block_use(wa_plan_builder *b, uint32_t memory, uint32_t block, uint32_t step)

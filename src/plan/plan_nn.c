@@ -16,7 +16,7 @@ wa_dtype wa__plan_nn_dtype(const wa_plan_builder *b, wa_dtype d)
     const wa_nn_limits *l = b->t.nn;
     switch (d) {
     case WA_F32: case WA_F16: case WA_BF16: return WA_F32;
-    case WA_I16: case WA_U16: case WA_I32: return WA_I32;
+    case WA_I16: case WA_U16: case WA_I32: case WA_I4: case WA_U4: case WA_I2: case WA_U2: return WA_I32;
     case WA_I8: return holds(l, WA_I8) ? WA_I8 : WA_I32;
     case WA_U8: case WA_BOOL: return holds(l, WA_U8) ? WA_U8 : WA_I32;
     case WA_U32: return holds(l, WA_U32) ? WA_U32 : holds(l, WA_I64) ? WA_I64 : WA_I32;
@@ -31,7 +31,7 @@ bool wa__plan_nn_type_ok(uint32_t dtype, uint32_t device)
     case WA_F32: case WA_F16: case WA_BF16: return device == WA_F32;
     case WA_I8: return device == WA_I8 || device == WA_I32;
     case WA_U8: case WA_BOOL: return device == WA_U8 || device == WA_I32;
-    case WA_I16: case WA_U16: case WA_I32: return device == WA_I32;
+    case WA_I16: case WA_U16: case WA_I32: case WA_I4: case WA_U4: case WA_I2: case WA_U2: return device == WA_I32;
     case WA_U32: return device == WA_U32 || device == WA_I64 || device == WA_I32;
     case WA_I64: case WA_U64: return device == WA_I64 || device == WA_I32;
     default: return false;

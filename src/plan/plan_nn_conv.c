@@ -67,6 +67,12 @@ static wa_nn per_channel(wa_plan_builder *b, wa_nn bias, uint32_t rank)
     return wa__nn_reshape(b, bias, rank, dims);
 }
 
+static bool window_fits(wa_plan_builder *b, const char *why)
+{
+    if (why) wa__nn_refuse(b, "%s", why);
+    return !wa__nn_off(b);
+}
+
 static bool window_ok(wa_plan_builder *b, const wa_node *n, const char *why)
 {
     if (why) wa__nn_refuse(b, "%s", why);
@@ -84,7 +90,14 @@ static void conv(wa_plan_builder *b, const wa_node *n)
 {
     wa_window w;
     wa_nn x = wa__nn_input(b, n, 0), k = wa__nn_input(b, n, 1), bias = wa__nn_input(b, n, 2), y;
-    if (wa__nn_off(b) || !window_ok(b, n, wa__window_conv(wa__nn_of(b, n->inputs[0]), wa__nn_of(b, n->inputs[1]), n->attrs, n->attr_count, &w))) return;
+    bool real = wa__dtype_is_float(wa__nn_of(b, n->inputs[0])->dtype);
+    if (wa__nn_off(b) || !window_fits(b, wa__window_conv(wa__nn_of(b, n->inputs[0]), wa__nn_of(b, n->inputs[1]), n->attrs, n->attr_count, &w))) return;
+    if (!real) { /* integers: where every sum is exact in 24 bits */
+        double p = wa__nn_bound(b, n->inputs[0]), q = wa__nn_bound(b, n->inputs[1]), terms = (double)(wa__window_taps(&w) * w.in_channels / w.groups);
+        if (p <= 0 || q <= 0 || p * q * terms > 16777216 || bias != WA_NONE) wa__nn_refuse(b, "WebNN has no convolution of integers, and these sums may not be exact in its floats");
+        x = wa__nn_cast(b, x, WA_F32);
+        k = wa__nn_cast(b, k, WA_F32);
+    }
     if (w.rank == 3) {
         y = conv3d(b, &w, x, k);
         if (bias != WA_NONE) y = wa__nn_bin(b, WA_NN_add, y, per_channel(b, bias, 5));
@@ -93,7 +106,8 @@ static void conv(wa_plan_builder *b, const wa_node *n)
     }
     y = wa__nn_like(b, y, wa__nn_of(b, n->outputs[0]));
     if (n->op == WA_OP_ConvAct && wa__nn_has(n, 3)) y = wa__nn_bin(b, WA_NN_add, y, wa__nn_input(b, n, 3));
-    wa__nn_output(b, n, 0, activated(b, n, y));
+    y = activated(b, n, y);
+    wa__nn_output(b, n, 0, real ? y : wa__nn_cast(b, y, WA_I32));
 }
 
 /* --- transposed ---------------------------------------------------------------------------------------------- */

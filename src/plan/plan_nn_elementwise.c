@@ -115,6 +115,12 @@ static wa_nn convert(wa_plan_builder *b, wa_nn x, wa_dtype from, wa_dtype to)
         if (to == WA_BF16 && from != WA_BOOL && from != WA_I8 && from != WA_U8) x = round_bits(b, x, 65537);
         return x;
     }
+    if (wa__dtype_is_packed(to)) { /* the low bits, as they wrap */
+        double span = (double)(1 << wa__dtype_info((uint32_t)to)->bits), low = to == WA_I4 || to == WA_I2 ? span / 2 : 0;
+        x = wa__nn_cast(b, wa__nn_cast(b, x, WA_I32), WA_F32);
+        wa_nn turns = wa__nn_un(b, WA_NN_floor, wa__nn_scaled(b, wa__nn_plus(b, x, low), 1 / span));
+        return wa__nn_cast(b, wa__nn_bin(b, WA_NN_sub, x, wa__nn_scaled(b, turns, span)), WA_I32);
+    }
     if (wa__dtype_is_float(from) && (device == WA_I8 || device == WA_U8)) x = wa__nn_cast(b, x, WA_I32);
     if (wa__dtype_is_float(from) && device == WA_U32) x = wa__nn_cast(b, x, WA_I64);
     return wa__nn_cast(b, x, device);
@@ -190,14 +196,15 @@ static wa_nn shrink(wa_plan_builder *b, wa_nn x, double bias, double lambda)
 }
 
 /* Of unsigned numbers: times or by a power of two. */
-static wa_nn shift(wa_plan_builder *b, wa_nn x, wa_nn by, bool left)
+static wa_nn shift(wa_plan_builder *b, wa_nn x, wa_nn by, bool left, wa_dtype d)
 {
     wa_dtype own = wa__nn_type(b, x).dtype;
-    if (!wa__nn_off(b) && own != WA_U8) wa__nn_refuse(b, "WebNN has no shifts, and products this wide are not exact in what it has");
+    double range = d == WA_U8 ? 256 : 65536;
+    if (!wa__nn_off(b) && d != WA_U8 && d != WA_U16) wa__nn_refuse(b, "WebNN has no shifts, and products this wide are not exact in what it has");
     wa_nn power = wa__nn_bin(b, WA_NN_pow, wa__nn_scalar(b, WA_F32, 2), wa__nn_cast(b, by, WA_F32));
     wa_nn y = wa__nn_cast(b, x, WA_F32);
     y = left ? wa__nn_bin(b, WA_NN_mul, y, power) : wa__nn_un(b, WA_NN_floor, wa__nn_bin(b, WA_NN_div, y, power));
-    if (left) y = wa__nn_bin(b, WA_NN_sub, y, wa__nn_scaled(b, wa__nn_un(b, WA_NN_floor, wa__nn_scaled(b, y, 1.0 / 256)), 256));
+    if (left) y = wa__nn_bin(b, WA_NN_sub, y, wa__nn_scaled(b, wa__nn_un(b, WA_NN_floor, wa__nn_scaled(b, y, 1 / range)), range));
     return wa__nn_cast(b, wa__nn_cast(b, y, WA_I32), own);
 }
 
@@ -241,7 +248,7 @@ wa_nn wa__nn_apply(wa_plan_builder *b, wa_op op, const wa_nn x[3], wa_dtype in, 
     case WA_OP_Mish: return wa__nn_bin(b, WA_NN_mul, x[0], wa__nn_un(b, WA_NN_tanh, wa__nn_un(b, WA_NN_softplus, x[0])));
     case WA_OP_ThresholdedRelu: return wa__nn_where(b, wa__nn_bin(b, WA_NN_greater, x[0], fill_like(b, x[0], parameter(b, x[1], 1))), x[0], fill_like(b, x[0], 0));
     case WA_OP_Shrink: return shrink(b, x[0], parameter(b, x[1], 0), parameter(b, x[2], 0.5));
-    case WA_OP_BitShift: return shift(b, x[0], x[1], parameter(b, x[2], 0) != 0);
+    case WA_OP_BitShift: return shift(b, x[0], x[1], parameter(b, x[2], 0) != 0, in);
     case WA_OP_LeakyRelu:
         wa__nn_set_float(b, "alpha", parameter(b, x[1], 0.01));
         return wa__nn_un(b, WA_NN_leakyRelu, x[0]);

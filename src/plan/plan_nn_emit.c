@@ -316,7 +316,7 @@ static uint32_t merge_axes(const wa_tensor_type *t, uint32_t n, const wa_tensor_
     return rank;
 }
 
-enum { MAP_MAX = 3 };
+enum { MAP_MAX = 3, COMMON_RANK = 4 };
 /* An elementwise method. Operands from `same` on are of one type. result: the result has it too, else U8. */
 static wa_nn map(wa_plan_builder *b, wa_nn_op op, const wa_nn *given, uint32_t n, uint32_t same, bool result)
 {
@@ -338,7 +338,7 @@ static wa_nn map(wa_plan_builder *b, wa_nn_op op, const wa_nn *given, uint32_t n
     }
     if (wa__nn_off(b)) return WA_NONE;
     wa_tensor_type shape = out;
-    wide |= !wa__nn_rank_ok(b, op, wa__nn_op_info(op)->in_count + wa__nn_op_info(op)->opt_count, out.rank);
+    wide |= out.rank > COMMON_RANK || !wa__nn_rank_ok(b, op, wa__nn_op_info(op)->in_count + wa__nn_op_info(op)->opt_count, out.rank);
     if (wide) {
         merge_axes(t, n, &out, merged, &flat);
         for (uint32_t i = 0; i < n; i++) x[i] = wa__nn_like(b, x[i], &merged[i]);
@@ -490,6 +490,12 @@ wa_nn wa__nn_expand(wa_plan_builder *b, wa_nn x, uint32_t rank, const int64_t *d
     if (wa__nn_off(b)) return WA_NONE;
     for (uint32_t i = 0; i < rank; i++) out.dims[i] = dims[i];
     if (wa__count(&t) == wa__count(&out)) return wa__nn_like(b, x, &out);
+    if (rank > COMMON_RANK) { /* LiteRT says more and fails at it */
+        wa_tensor_type small, flat = {t.dtype, 0, {0}};
+        uint32_t short_rank = merge_axes(&t, 1, &out, &small, &flat);
+        small.dtype = t.dtype;
+        if (short_rank < rank) return wa__nn_like(b, wa__nn_expand(b, wa__nn_like(b, x, &small), short_rank, flat.dims), &out);
+    }
     wa__nn_set_ints(b, "newShape", out.dims, rank);
     return moved(b, WA_NN_expand, x, out);
 }
@@ -504,6 +510,19 @@ wa_nn wa__nn_reduce(wa_plan_builder *b, wa_nn_op op, wa_nn x, uint32_t mask, boo
         if (mask >> i & 1) axes[count++] = i;
         if (!(mask >> i & 1)) out.dims[out.rank++] = t.dims[i];
         else if (keep) out.dims[out.rank++] = 1;
+    }
+    if (t.rank > COMMON_RANK) { /* neighbours that go together become one axis */
+        wa_tensor_type flat = {t.dtype, 0, {0}};
+        uint32_t small = 0;
+        for (uint32_t i = 0; i < t.rank; i++) {
+            bool join = i && (mask >> i & 1) == (mask >> (i - 1) & 1);
+            if (!join) {
+                small |= (mask >> i & 1) << flat.rank;
+                flat.dims[flat.rank++] = 1;
+            }
+            flat.dims[flat.rank - 1] *= t.dims[i];
+        }
+        if (flat.rank < t.rank) return wa__nn_like(b, wa__nn_reduce(b, op, wa__nn_like(b, x, &flat), small, false), &out);
     }
     wa__nn_set_ints(b, "axes", axes, count);
     wa__nn_set_int(b, "keepDimensions", keep);
@@ -568,6 +587,13 @@ wa_nn wa__nn_gather(wa_plan_builder *b, wa_nn x, wa_nn indices, uint32_t axis)
     for (uint32_t i = 0; i < axis; i++) out.dims[out.rank++] = t.dims[i];
     for (uint32_t i = 0; i < k.rank; i++) out.dims[out.rank++] = k.dims[i];
     for (uint32_t i = axis + 1; i < t.rank; i++) out.dims[out.rank++] = t.dims[i];
+    if (t.rank > COMMON_RANK || k.rank > 2 || out.rank > COMMON_RANK) {
+        wa_tensor_type flat = {t.dtype, 3, {1, t.dims[axis], 1}};
+        int64_t count = wa__count(&k);
+        for (uint32_t i = 0; i < t.rank; i++)
+            if (i != axis) flat.dims[i < axis ? 0 : 2] *= t.dims[i];
+        if (t.rank != 3 || k.rank != 1) return wa__nn_like(b, wa__nn_gather(b, wa__nn_like(b, x, &flat), wa__nn_reshape(b, indices, 1, &count), 1), &out);
+    }
     wa_dtype d = wa__nn_takes(b, WA_NN_gather, 0, t.dtype) ? t.dtype : t.dtype == WA_U32 ? WA_I64 : WA_I32;
     wa_nn in[2] = {wa__nn_cast(b, x, d), wa__nn_takes(b, WA_NN_gather, 1, k.dtype) ? indices : wa__nn_cast(b, indices, WA_I32)};
     out.dtype = d;

@@ -255,30 +255,28 @@ static void top_k(wa_plan_builder *b, const wa_node *n)
     if (wa__nn_wants(n, 1)) wa__nn_output(b, n, 1, wa__nn_concat(b, places, (uint32_t)k, axis));
 }
 
-/* Each sequence of the batch turned in its first lens[b] steps: lengths known now. */
+/* Each sequence of the batch turned in its first lens[b] steps: step t reads lens - 1 - t there. */
 static void reverse_sequence(wa_plan_builder *b, const wa_node *n)
 {
-    enum { BATCH_MAX = 16 };
-    wa_nn x = wa__nn_input(b, n, 0), rows[BATCH_MAX];
+    wa_nn x = wa__nn_input(b, n, 0), lens = wa__nn_cast(b, wa__nn_input(b, n, 1), WA_I32);
     wa_tensor_type t = wa__nn_type(b, x);
-    uint32_t time = (uint32_t)wa__node_int(n, "time_axis", 0), batch = (uint32_t)wa__node_int(n, "batch_axis", 1), count;
-    int64_t lens[WA_RANK_MAX * 2];
+    uint32_t time = (uint32_t)wa__node_int(n, "time_axis", 0), batch = (uint32_t)wa__node_int(n, "batch_axis", 1);
     if (wa__nn_off(b)) return;
-    if (time >= t.rank || batch >= t.rank || t.dims[batch] > BATCH_MAX) {
-        wa__nn_refuse(b, "a batch of sequences this large is not turned in WebNN");
+    if (t.rank < 2 || time + batch != 1) {
+        wa__nn_refuse(b, "sequences along other axes than the first two");
         return;
     }
-    if (!wa__nn_ints(b, n, 1, lens, &count)) return;
-    for (int64_t i = 0; i < t.dims[batch] && i < (int64_t)count; i++) {
-        wa_nn row = wa__nn_part(b, x, batch, i, 1), parts[2];
-        if (lens[i] > 1) {
-            parts[0] = wa__nn_reverse(b, wa__nn_part(b, row, time, 0, lens[i]), 1u << time);
-            parts[1] = lens[i] < t.dims[time] ? wa__nn_part(b, row, time, lens[i], t.dims[time] - lens[i]) : WA_NONE;
-            row = wa__nn_concat(b, parts, lens[i] < t.dims[time] ? 2 : 1, time);
-        }
-        rows[i] = row;
-    }
-    wa__nn_output(b, n, 0, wa__nn_concat(b, rows, (uint32_t)t.dims[batch], batch));
+    int64_t steps_count = t.dims[time], rows = t.dims[batch], rest = wa__count(&t) / (steps_count * rows);
+    x = wa__nn_reshape(b, x, 3, (int64_t[]){t.dims[0], t.dims[1], rest});
+    if (time == 0) x = wa__nn_swap(b, x, 0, 1);
+    wa_nn at = wa__nn_reshape(b, wa__nn_iota(b, WA_I32, steps_count, 0, 1), 2, (int64_t[]){1, steps_count});
+    lens = wa__nn_reshape(b, lens, 2, (int64_t[]){rows, 1});
+    wa_nn turned = wa__nn_bin(b, WA_NN_sub, wa__nn_plus(b, lens, -1), at);
+    at = wa__nn_bin(b, WA_NN_add, wa__nn_where(b, wa__nn_bin(b, WA_NN_lesser, at, lens), turned, at), steps(b, 2, 0, rows, steps_count));
+    wa_nn y = wa__nn_gather(b, wa__nn_reshape(b, x, 2, (int64_t[]){rows * steps_count, rest}), wa__nn_reshape(b, at, 1, (int64_t[]){rows * steps_count}), 0);
+    y = wa__nn_reshape(b, y, 3, (int64_t[]){rows, steps_count, rest});
+    if (time == 0) y = wa__nn_swap(b, y, 0, 1);
+    wa__nn_output(b, n, 0, wa__nn_like(b, y, &t));
 }
 
 const wa_nn_row wa__nn_index_rows[] = {

@@ -15,7 +15,8 @@ typedef struct wa_nn_row {
 } wa_nn_row;
 /* End with op NONE. */
 extern const wa_nn_row wa__nn_math_rows[], wa__nn_fused_rows[], wa__nn_move_rows[], wa__nn_index_rows[], wa__nn_conv_rows[], wa__nn_more_rows[];
-void wa__nn_resize(wa_plan_builder *b, const wa_node *n);
+/* The largest absolute value that an integer value can have by the types it was made of; 0: not known. */
+double wa__nn_bound(const wa_plan_builder *b, uint32_t value);
 void wa__nn_elementwise(wa_plan_builder *b, const wa_node *n);
 
 /* --- refusing ------------------------------------------------------------------------------------- */

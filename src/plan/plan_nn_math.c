@@ -9,15 +9,88 @@ static bool floats(wa_plan_builder *b, const wa_node *n, uint32_t i)
     return ok;
 }
 
+/* --- how large integers get ------------------------------------------------------------------------------ */
+static double bound_at(const wa_plan_builder *b, uint32_t value, unsigned depth);
+
+/* A chain of casts, sums and differences, step by step. */
+static double chain_bound(const wa_plan_builder *b, const wa_node *n, unsigned depth)
+{
+    enum { PLACES_MAX = 40 };
+    const wa_attr *code = wa__attr_find(n->attrs, n->attr_count, "code"), *imm = wa__attr_find(n->attrs, n->attr_count, "imm");
+    double most[PLACES_MAX];
+    uint32_t steps = code ? code->count / WA_EW_WORDS : 0, count = n->input_count;
+    if (!steps || count + steps > PLACES_MAX) return 0;
+    for (uint32_t i = 0; i < count; i++)
+        if ((most[i] = bound_at(b, n->inputs[i], depth)) <= 0) return 0;
+    for (uint32_t s = 0; s < steps; s++) {
+        const int64_t *w = code->ints + (size_t)s * WA_EW_WORDS;
+        double sum = 0;
+        if (w[0] != WA_OP_Cast && w[0] != WA_OP_Sub && w[0] != WA_OP_Add) return 0;
+        for (uint32_t k = 1; k < 3; k++) {
+            if (w[k] == WA_EW_ABSENT) continue;
+            if (w[k] >= (int64_t)(count + s) || (w[k] < 0 && (!imm || -1 - w[k] >= (int64_t)imm->count))) return 0;
+            sum += w[k] >= 0 ? most[w[k]] : fabs((double)imm->floats[-1 - w[k]]);
+        }
+        most[count + s] = sum;
+    }
+    return most[count + steps - 1];
+}
+
+static double bound_at(const wa_plan_builder *b, uint32_t value, unsigned depth)
+{
+    const wa_value *v = &b->g->values[value];
+    wa_dtype d = v->type.dtype;
+    if (d == WA_U8) return 255;
+    if (d == WA_I8) return 128;
+    if (d == WA_BOOL) return 1;
+    if (v->kind == WA_VALUE_CONST && wa__count(&v->type) <= 1 << 20) {
+        wa_view view = {v->type, (void *)(uintptr_t)v->data};
+        double most = 1;
+        for (int64_t i = 0; i < wa__count(&v->type) && wa__dtype_size(d); i++) most = fmax(most, fabs(wa__get_f64(&view, i)));
+        return wa__dtype_size(d) ? most : 0;
+    }
+    if (v->kind != WA_VALUE_NODE || v->producer == WA_NONE || depth == 0) return 0;
+    const wa_node *n = &b->g->nodes[v->producer];
+    double x, y;
+    switch (n->op) {
+    case WA_OP_Elementwise: return chain_bound(b, n, depth - 1);
+    case WA_OP_Cast: case WA_OP_Reshape: case WA_OP_Transpose: case WA_OP_Unsqueeze: case WA_OP_Squeeze: case WA_OP_Slice: case WA_OP_Identity: case WA_OP_Expand:
+        return wa__dtype_is_float(b->g->values[n->inputs[0]].type.dtype) ? 0 : bound_at(b, n->inputs[0], depth - 1);
+    case WA_OP_Sub: case WA_OP_Add:
+        x = bound_at(b, n->inputs[0], depth - 1), y = bound_at(b, n->inputs[1], depth - 1);
+        return x > 0 && y > 0 ? x + y : 0;
+    default: return 0;
+    }
+}
+
+double wa__nn_bound(const wa_plan_builder *b, uint32_t value) { return bound_at(b, value, 8); }
+
+/* Operand i for a product of sums of `terms`: integers as floats, where every sum is exact in 24 bits. */
+static bool product_operands(wa_plan_builder *b, const wa_node *n, int64_t terms, wa_nn *x, wa_nn *y)
+{
+    *x = wa__nn_input(b, n, 0);
+    *y = wa__nn_input(b, n, 1);
+    if (wa__nn_off(b)) return false;
+    if (wa__nn_type(b, *x).dtype == WA_F32) return true;
+    double p = wa__nn_bound(b, n->inputs[0]), q = wa__nn_bound(b, n->inputs[1]);
+    if (p <= 0 || q <= 0 || p * q * (double)terms > 16777216) wa__nn_refuse(b, "WebNN has no products of integers, and these sums may not be exact in its floats");
+    *x = wa__nn_cast(b, *x, WA_F32);
+    *y = wa__nn_cast(b, *y, WA_F32);
+    return !wa__nn_off(b);
+}
+
 /* --- products ---------------------------------------------------------------------------------------- */
 static void matmul(wa_plan_builder *b, const wa_node *n)
 {
-    wa_nn x = wa__nn_input(b, n, 0), y = wa__nn_input(b, n, 1);
-    if (!floats(b, n, 0) || wa__nn_off(b)) return;
+    const wa_tensor_type *first = wa__nn_of(b, n->inputs[0]);
+    bool real = wa__dtype_is_float(first->dtype);
+    wa_nn x, y;
+    if (!product_operands(b, n, first->rank ? first->dims[first->rank - 1] : 1, &x, &y)) return;
     wa_tensor_type s = wa__nn_type(b, x), t = wa__nn_type(b, y);
     if (s.rank == 1) x = wa__nn_reshape(b, x, 2, (int64_t[]){1, s.dims[0]});
     if (t.rank == 1) y = wa__nn_reshape(b, y, 2, (int64_t[]){t.dims[0], 1});
-    wa__nn_output(b, n, 0, wa__nn_matmul(b, x, y));
+    wa_nn z = wa__nn_matmul(b, x, y);
+    wa__nn_output(b, n, 0, real ? z : wa__nn_cast(b, z, WA_I32));
 }
 
 static void gemm(wa_plan_builder *b, const wa_node *n)
@@ -250,10 +323,13 @@ static void scan_sum(wa_plan_builder *b, const wa_node *n)
     double v;
     uint32_t axis;
     if (wa__nn_off(b) || !wa__nn_number(b, n, 1, &v) || !wa__nn_axis(b, (int64_t)v, t.rank, &axis)) return;
-    wa__nn_set_int(b, "axis", axis);
+    int64_t dims[3] = {1, t.dims[axis], 1};
+    for (uint32_t i = 0; i < t.rank; i++) dims[i < axis ? 0 : 2] *= i == axis ? 1 : t.dims[i];
+    x = wa__nn_reshape(b, x, 3, dims);
+    wa__nn_set_int(b, "axis", 1);
     wa__nn_set_int(b, "exclusive", wa__node_int(n, "exclusive", 0));
     wa__nn_set_int(b, "reversed", wa__node_int(n, "reverse", 0));
-    wa__nn_output(b, n, 0, wa__nn_un(b, WA_NN_cumulativeSum, x));
+    wa__nn_output(b, n, 0, wa__nn_like(b, wa__nn_un(b, WA_NN_cumulativeSum, x), &t));
 }
 
 const wa_nn_row wa__nn_math_rows[] = {

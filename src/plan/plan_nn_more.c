@@ -1,6 +1,5 @@
 /* WebNN rows: recurrences step by step, quantisation, and what fits nowhere else. */
 #include "plan/plan_nn_int.h"
-#include <math.h>
 
 /* --- recurrences ----------------------------------------------------------------------------------------------- */
 enum { KIND_RNN, KIND_GRU, KIND_LSTM };
@@ -174,6 +173,10 @@ static bool integer_range(wa_dtype d, double *low, double *high)
     case WA_U8: *low = 0, *high = 255; return true;
     case WA_I16: *low = -32768, *high = 32767; return true;
     case WA_U16: *low = 0, *high = 65535; return true;
+    case WA_I4: *low = -8, *high = 7; return true;
+    case WA_U4: *low = 0, *high = 15; return true;
+    case WA_I2: *low = -2, *high = 1; return true;
+    case WA_U2: *low = 0, *high = 3; return true;
     default: return false;
     }
 }
@@ -256,9 +259,83 @@ static void running_product(wa_plan_builder *b, const wa_node *n)
     wa__nn_output(b, n, 0, wa__nn_concat(b, out, (uint32_t)t.dims[axis], axis));
 }
 
+/* The weights of every tap as one matrix [out, in], and a product with it. */
+static void axis_taps(wa_plan_builder *b, const wa_node *n)
+{
+    wa_nn x = wa__nn_input(b, n, 0);
+    wa_tensor_type t = wa__nn_type(b, x), m = {WA_F32, 2, {0}};
+    uint32_t axis;
+    if (wa__nn_off(b) || !wa__nn_axis(b, wa__node_int(n, "axis", 0), t.rank, &axis)) return;
+    const wa_value *at = &b->g->values[n->inputs[1]], *weight = &b->g->values[n->inputs[2]];
+    if (at->kind != WA_VALUE_CONST || weight->kind != WA_VALUE_CONST || at->type.rank != 2 || wa__count(&at->type) != wa__count(&weight->type)) wa__nn_refuse(b, "its taps must be constant for WebNN");
+    if (wa__nn_off(b)) return;
+    int64_t out = at->type.dims[0], taps = at->type.dims[1], in = t.dims[axis], dims[3] = {1, in, 1};
+    wa_view places = {at->type, (void *)(uintptr_t)at->data}, weights = {weight->type, (void *)(uintptr_t)weight->data};
+    float *w = out * in <= 1 << 22 ? wa__alloc((size_t)(out * in), sizeof *w) : NULL;
+    if (!w) {
+        wa__nn_refuse(b, "an interpolation from %lld to %lld places", (long long)in, (long long)out);
+        return;
+    }
+    for (int64_t i = 0; i < out * taps; i++) {
+        int64_t place = wa__get_i64(&places, i);
+        if (place >= 0 && place < in) w[i / taps * in + place] += (float)wa__get_f64(&weights, i);
+    }
+    m.dims[0] = out, m.dims[1] = in;
+    for (uint32_t i = 0; i < t.rank; i++) dims[i < axis ? 0 : i == axis ? 1 : 2] *= i == axis ? 1 : t.dims[i];
+    wa_nn y = wa__nn_matmul(b, wa__nn_data(b, &m, w), wa__nn_reshape(b, wa__nn_cast(b, x, WA_F32), 3, dims));
+    wa__free(w);
+    wa__nn_output(b, n, 0, wa__nn_like(b, y, wa__nn_of(b, n->outputs[0])));
+}
+
+/* Bytes [rows, count] as their codes [rows, count * 8/bits], F32. */
+static wa_nn unpacked(wa_plan_builder *b, wa_nn x, int64_t rows, int64_t bits, bool high_first)
+{
+    int64_t each = 8 / bits, count = wa__nn_off(b) ? 0 : (int64_t)(1 << bits);
+    wa_tensor_type t = wa__nn_type(b, x);
+    if (wa__nn_off(b)) return WA_NONE;
+    int64_t bytes = wa__count(&t) / rows;
+    wa_nn rest = wa__nn_reshape(b, wa__nn_cast(b, wa__nn_cast(b, x, WA_I32), WA_F32), 3, (int64_t[]){rows, bytes, 1}), parts[4];
+    if (each == 1) return wa__nn_reshape(b, rest, 2, (int64_t[]){rows, bytes});
+    for (int64_t i = 0; i < each; i++) {
+        wa_nn above = wa__nn_un(b, WA_NN_floor, wa__nn_scaled(b, rest, 1.0 / (double)count));
+        parts[high_first ? each - 1 - i : i] = wa__nn_bin(b, WA_NN_sub, rest, wa__nn_scaled(b, above, (double)count));
+        rest = above;
+    }
+    return wa__nn_reshape(b, wa__nn_concat(b, parts, (uint32_t)each, 2), 2, (int64_t[]){rows, bytes * each});
+}
+
+static void dequantize_blocks(wa_plan_builder *b, const wa_node *n)
+{
+    const wa_tensor_type *o = wa__nn_of(b, n->outputs[0]), *s = wa__nn_of(b, n->inputs[1]);
+    int64_t bits = wa__node_int(n, "bits", 4), block = wa__node_int(n, "block", 0), rows = wa__node_int(n, "rows", 0), cols = wa__node_int(n, "cols", 0);
+    if (rows < 1 || cols < 1 || rows * cols != wa__count(o) || block < 1 || wa__count(s) % rows || wa__node_int(n, "table", 0) || (bits != 2 && bits != 4 && bits != 8)) {
+        wa__nn_refuse(b, "blocks of this form");
+        return;
+    }
+    int64_t blocks = wa__count(s) / rows;
+    bool high = wa__node_int(n, "high_first", 0) != 0;
+    wa_nn codes = unpacked(b, wa__nn_input(b, n, 0), rows, bits, high), scale = wa__nn_reshape(b, wa__nn_cast(b, wa__nn_input(b, n, 1), WA_F32), 2, (int64_t[]){rows, blocks}), zero;
+    if (wa__nn_off(b)) return;
+    codes = wa__nn_part(b, codes, 1, 0, cols);
+    if (!wa__nn_has(n, 2)) zero = wa__nn_scalar(b, WA_F32, (double)wa__node_int(n, "zero", 0));
+    else if (wa__dtype_is_float(wa__nn_of(b, n->inputs[2])->dtype)) zero = wa__nn_reshape(b, wa__nn_cast(b, wa__nn_input(b, n, 2), WA_F32), 2, (int64_t[]){rows, blocks});
+    else zero = wa__nn_part(b, unpacked(b, wa__nn_input(b, n, 2), rows, bits, high), 1, 0, blocks);
+    for (int k = 0; k < 2; k++) {
+        wa_nn *v = k ? &zero : &scale;
+        if (wa__nn_off(b) || wa__nn_type(b, *v).rank == 0) continue;
+        if (wa__nn_has(n, 3)) {
+            *v = wa__nn_gather(b, *v, wa__nn_cast(b, wa__nn_input(b, n, 3), WA_I32), 1);
+        } else {
+            *v = wa__nn_expand(b, wa__nn_reshape(b, *v, 3, (int64_t[]){rows, blocks, 1}), 3, (int64_t[]){rows, blocks, block});
+            *v = wa__nn_part(b, wa__nn_reshape(b, *v, 2, (int64_t[]){rows, blocks * block}), 1, 0, cols);
+        }
+    }
+    wa__nn_output(b, n, 0, wa__nn_like(b, wa__nn_bin(b, WA_NN_mul, wa__nn_bin(b, WA_NN_sub, codes, zero), scale), o));
+}
+
 const wa_nn_row wa__nn_more_rows[] = {
     {WA_OP_Recurrence, recurrence}, {WA_OP_QuantizeLinear, quantize}, {WA_OP_DequantizeLinear, dequantize}, {WA_OP_MsQuantizeLinear, quantize},
     {WA_OP_MsDequantizeLinear, dequantize}, {WA_OP_DynamicQuantizeLinear, dynamic_quantize}, {WA_OP_EyeLike, eye_like}, {WA_OP_CumProd, running_product},
-    {WA_OP_Resize, wa__nn_resize}, {WA_OP_Upsample, wa__nn_resize},
+    {WA_OP_AxisTaps, axis_taps}, {WA_OP_DequantizeBlocks, dequantize_blocks},
     {WA_OP_NONE, NULL},
 };

@@ -213,10 +213,12 @@ static void trilu(wa_plan_builder *b, const wa_node *n)
     if (wa__nn_off(b) || (wa__nn_has(n, 1) && !wa__nn_number(b, n, 1, &k))) return;
     if (k > 1e6) k = 1e6;
     if (k < -1e6) k = -1e6;
+    if (t.rank < 2) wa__nn_refuse(b, "a triangle of a vector");
+    if (wa__nn_off(b)) return;
+    x = wa__nn_reshape(b, x, 3, (int64_t[]){wa__count(&t) / (t.dims[t.rank - 1] * t.dims[t.rank - 2]), t.dims[t.rank - 2], t.dims[t.rank - 1]});
     wa__nn_set_int(b, "upper", wa__node_int(n, "upper", 1));
     wa__nn_set_int(b, "diagonal", (int64_t)k);
-    wa__nn_output(b, n, 0, wa__nn_un(b, WA_NN_triangular, x));
-    (void)t;
+    wa__nn_output(b, n, 0, wa__nn_like(b, wa__nn_un(b, WA_NN_triangular, x), &t));
 }
 
 /* [b, c, h, w] in blocks, in either order. */

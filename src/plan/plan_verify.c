@@ -200,7 +200,7 @@ static bool device_ok(uint32_t dtype, uint32_t memory, uint32_t device)
 /* Between two memories of the page no type on the host is named: any that both may hold will do. */
 static bool types_meet(uint32_t from, uint32_t from_dtype, uint32_t to, uint32_t to_dtype)
 {
-    for (uint32_t d = WA_F32; d <= WA_BOOL; d++)
+    for (uint32_t d = WA_F32; d <= WA_I2; d++)
         if (device_ok(d, from, from_dtype) && device_ok(d, to, to_dtype)) return true;
     return false;
 }

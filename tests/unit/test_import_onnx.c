@@ -160,7 +160,7 @@ static void test_hand_made(void **state)
 {
     (void)state;
     pb g = {.n = 0}, node = make_node("Add", "ai.onnx", "x w", "y"), t = make_tensor("w"),
-       in = make_info("x", NULL, -1), win = make_info("w", NULL, 2), out = make_info("y", "n", 2);
+       in = make_info("x", "?", -1), win = make_info("w", NULL, 2), out = make_info("y", "n", 2);
     pb_msg(&g, 1, &node);
     pb_str(&g, 2, "hand");
     pb_msg(&g, 5, &t);
@@ -174,7 +174,7 @@ static void test_hand_made(void **state)
     wa_graph *r = import_ok(&f, "hand-made");
     assert_int_equal(r->input_count, 1);
     assert_int_equal(r->symbol_count, 2);
-    assert_true(wa__str_is(r->symbols[0], "x.0")); /* unnamed dims get names of their own */
+    assert_true(wa__str_is(r->symbols[0], "x.0")); /* "?" and unnamed dims get names of their own */
     assert_true(wa__str_is(r->symbols[1], "x.1"));
     assert_true(wa__str_is(r->name, "hand"));
     assert_int_equal(r->values[wa__graph_find(r, WA_STR("w"))].kind, WA_VALUE_CONST);

@@ -1,1 +1,1 @@
-By0J2@GD5+(/4G†>[T4TD>RF›Fzuat"`dusF¦X¡[jjM`vŽeœ
+By0J2>EB3)&.3D‚<XQ3RB<OD–Cvq^p!]aroŒC¡V›XggJ]s‹‰a—
