@@ -1,7 +1,8 @@
 /* WebNN rows: operators that index: gather, scatter, one-hot, the first few of a row. */
 #include "plan/plan_nn_int.h"
 
-/* Indices in a type that the method takes, none negative: WebNN clamps where ONNX counts from the end. */
+/* Indices of 32 bits where the method takes those (LiteRT compares 64-bit ones wrongly in some graphs), none
+ * negative: WebNN clamps where ONNX counts from the end. */
 static wa_nn indices(wa_plan_builder *b, const wa_node *n, uint32_t i, wa_nn_op op, uint32_t slot, int64_t dim)
 {
     wa_nn k = wa__nn_input(b, n, i);
@@ -10,7 +11,7 @@ static wa_nn indices(wa_plan_builder *b, const wa_node *n, uint32_t i, wa_nn_op 
     if (wa__nn_off(b)) return WA_NONE;
     const wa_tensor_type *t = wa__nn_of(b, n->inputs[i]);
     wa_dtype d = wa__nn_type(b, k).dtype;
-    if (!wa__nn_takes(b, op, slot, d)) d = wa__nn_takes(b, op, slot, WA_I32) ? WA_I32 : WA_I64;
+    if (!wa__nn_takes(b, op, slot, d) || wa__nn_takes(b, op, slot, WA_I32)) d = wa__nn_takes(b, op, slot, WA_I32) ? WA_I32 : WA_I64;
     k = wa__nn_cast(b, k, d);
     bool negative = true;
     if (t->rank <= 1 && wa__graph_const_ints(b->g, n->inputs[i], known, 64, &count)) {
@@ -84,7 +85,7 @@ static wa_nn tuples(wa_plan_builder *b, const wa_node *n, uint32_t i, wa_nn_op o
     if (wa__nn_off(b)) return WA_NONE;
     wa_tensor_type s = wa__nn_type(b, k);
     wa_dtype d = s.dtype;
-    if (!wa__nn_takes(b, op, 1, d)) d = wa__nn_takes(b, op, 1, WA_I32) ? WA_I32 : WA_I64;
+    if (!wa__nn_takes(b, op, 1, d) || wa__nn_takes(b, op, 1, WA_I32)) d = wa__nn_takes(b, op, 1, WA_I32) ? WA_I32 : WA_I64;
     k = wa__nn_cast(b, k, d);
     wa_tensor_type row = {d, 1, {s.dims[s.rank - 1]}};
     int64_t wide[WA_RANK_MAX];
