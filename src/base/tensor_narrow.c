@@ -24,7 +24,7 @@ float wa__small_to_f32(const wa_small_float *s, uint8_t code)
 {
     unsigned m = s->mantissa_bits, top = (1u << s->exponent_bits) - 1;
     if (s->kind == WA_SMALL_SCALE) return code == 0xff ? NAN : ldexpf(1.0f, code - s->bias);
-    unsigned mantissa = code & ((1u << m) - 1), e = code >> m & top, sign = code >> (m + s->exponent_bits) & 1;
+    unsigned bits = code, mantissa = bits & ((1u << m) - 1), e = bits >> m & top, sign = bits >> (m + s->exponent_bits) & 1;
     if (s->kind == WA_SMALL_SIGN_NAN && sign && !e && !mantissa) return NAN;
     if (s->kind == WA_SMALL_ALL_ONES_NAN && e == top && mantissa == (1u << m) - 1) return NAN;
     if (s->kind == WA_SMALL_INFINITE && e == top) return mantissa ? NAN : sign ? -INFINITY : INFINITY;
