@@ -147,7 +147,7 @@ static wa_status variant_new(wa_program *p, program_stage *s, const wa_view *inp
         variant_free(p, v);
         return wa__no_memory(err, "a stage");
     }
-    memcpy(v->key, key->ptr, key->len);
+    if (key->len) memcpy(v->key, key->ptr, key->len); /* a stage without inputs has an empty key */
     v->key_bytes = key->len;
     wa_status st = wa__graph_clone(s->graph, &v->graph, err);
     if (st == WA_OK) st = bind_graph(s, inputs, v, err);
@@ -180,7 +180,7 @@ wa_status program_variant_of(wa_program *p, program_stage *s, const wa_view *inp
     wa_status st = make_key(s, inputs, &key, err);
     for (program_variant **at = &s->variants; st == WA_OK && *at; at = &(*at)->older) {
         program_variant *v = *at;
-        if (v->key_bytes != key.len || memcmp(v->key, key.ptr, key.len) != 0) continue;
+        if (v->key_bytes != key.len || (key.len && memcmp(v->key, key.ptr, key.len) != 0)) continue;
         *at = v->older; /* to the front */
         v->older = s->variants;
         s->variants = v;
