@@ -70,13 +70,23 @@ static wa_status gather(const wa_kernel_args *a, wa_error *err)
     for (uint32_t i = axis + 1; i < in->rank; i++) t.dims[t.rank++] = in->dims[i];
     WA_TRY(wa__kernel_want(a, 0, &t, err));
     int64_t outer = wa__dims_product(in, 0, axis), inner = wa__dims_product(in, axis + 1, in->rank), dim = in->dims[axis], n = wa__count(index);
-    for (int64_t i = 0; i < n; i++) {
-        int64_t k = wa__get_i64(&a->in[1], i);
-        WA_TRY(resolve(a, &k, dim, err));
-        for (int64_t o = 0; o < outer && inner; o++)
-            memcpy(wa__out_at(&a->out[0], (o * n + i) * inner, unit), wa__bytes_at(&a->in[0], (o * dim + k) * inner, unit), (size_t)inner * unit);
+    int64_t *at = wa__alloc((size_t)n + 1, sizeof *at);
+    wa_status s = at ? WA_OK : wa__no_memory(err, "Gather");
+    for (int64_t i = 0; i < n && s == WA_OK; i++) {
+        at[i] = wa__get_i64(&a->in[1], i);
+        s = resolve(a, &at[i], dim, err);
     }
-    return WA_OK;
+    for (int64_t o = 0; s == WA_OK && inner && o < outer; o++) { /* in the order of the result, so that it is written once through */
+        const uint8_t *from = wa__bytes_at(&a->in[0], o * dim * inner, unit);
+        uint8_t *to = wa__out_at(&a->out[0], o * n * inner, unit);
+        size_t bytes = (size_t)inner * unit;
+        if (bytes == 4)
+            for (int64_t i = 0; i < n; i++) memcpy(to + i * 4, from + at[i] * 4, 4);
+        else
+            for (int64_t i = 0; i < n; i++) memcpy(to + (size_t)i * bytes, from + (size_t)at[i] * bytes, bytes);
+    }
+    wa__free(at);
+    return s;
 }
 
 static wa_status gather_elements(const wa_kernel_args *a, wa_error *err)

@@ -71,14 +71,20 @@ static void block(void *user, uint32_t index, uint32_t thread)
     for (; r < end; r++) row(g, r);
 }
 
-/* A reduction over exactly the last axis. */
-static bool over_last(const wa_kernel_args *a)
+/* How many axes, all at the end, a reduction goes over; 0: others than those. */
+static uint32_t over_last(const wa_kernel_args *a)
 {
     int64_t axes[WA_RANK_MAX], rank = a->in[0].type.rank;
     uint32_t count;
-    if (wa__kernel_has(a, 1) && !a->in[1].data) return false;
-    if (wa__kernel_ints(a, 1, "axes", axes, WA_RANK_MAX, &count, NULL, NULL) != WA_OK || count != 1) return false;
-    return rank > 0 && (axes[0] == -1 || axes[0] == rank - 1);
+    bool seen[WA_RANK_MAX] = {false};
+    if (wa__kernel_has(a, 1) && !a->in[1].data) return 0;
+    if (wa__kernel_ints(a, 1, "axes", axes, WA_RANK_MAX, &count, NULL, NULL) != WA_OK || count == 0 || (int64_t)count > rank) return 0;
+    for (uint32_t i = 0; i < count; i++) {
+        int64_t axis = axes[i] < 0 ? axes[i] + rank : axes[i];
+        if (axis < rank - (int64_t)count || axis >= rank || seen[axis]) return 0;
+        seen[axis] = true;
+    }
+    return count;
 }
 
 bool wa__rows_has_fast(wa_op op, const wa_kernel_args *a)
@@ -101,7 +107,7 @@ bool wa__rows_has_fast(wa_op op, const wa_kernel_args *a)
     case WA_OP_Softmax: case WA_OP_LogSoftmax: return (a->opset == 0 || a->opset >= 13 || wa__attr_find(a->attrs, a->attr_count, "axis")) && last;
     case WA_OP_MeanPool: return x->rank == 3 && x->dims[1] <= TOKENS_AT_ONCE;
     case WA_OP_SkipLayerNorm: case WA_OP_EmbedLayerNorm: case WA_OP_L2Normalize: return true;
-    case WA_OP_ReduceSum: case WA_OP_ReduceMean: case WA_OP_ReduceL1: case WA_OP_ReduceL2: case WA_OP_ReduceSumSquare: return over_last(a);
+    case WA_OP_ReduceSum: case WA_OP_ReduceMean: case WA_OP_ReduceL1: case WA_OP_ReduceL2: case WA_OP_ReduceSumSquare: return over_last(a) > 0;
     default: return false;
     }
 }
@@ -120,9 +126,12 @@ static wa_status describe(const wa_kernel_args *a, wa_rows *r, wa_error *err)
         for (uint32_t i = 1; i < 3; i++)
             if (wa__kernel_has(a, i) && wa__count(&a->in[i].type) != r->width) return wa__kernel_fail(a, err, WA_INVALID_ARGUMENT, "input %u has not %lld floats", i, (long long)r->width);
     if (a->op >= WA_OP_ReduceSum && a->op <= WA_OP_ReduceSumSquare) {
-        if (!over_last(a)) return wa__kernel_fail(a, err, WA_INVALID_ARGUMENT, "its axes changed since it was chosen");
-        t.dims[t.rank - 1] = 1;
-        if (!wa__kernel_int(a, "keepdims", 1)) t.rank--;
+        uint32_t axes = over_last(a);
+        if (!axes) return wa__kernel_fail(a, err, WA_INVALID_ARGUMENT, "its axes changed since it was chosen");
+        r->width = wa__dims_product(&t, t.rank - axes, t.rank);
+        r->rows = wa__dims_product(&t, 0, t.rank - axes);
+        for (uint32_t i = 0; i < axes; i++) t.dims[t.rank - 1 - i] = 1;
+        if (!wa__kernel_int(a, "keepdims", 1)) t.rank -= axes;
     }
     return wa__kernel_want(a, 0, &t, err);
 }
