@@ -255,6 +255,7 @@ static const wa_op_info op_table[WA_OP_COUNT] = {
     [268] = {"GatherNDMs", "com.microsoft", 2, 2, 1, false, true, false, false, 0, "GatherND"},
     [269] = {"MsPad", "com.microsoft", 2, 3, 1, false, true, false, false, 6, "Pad"},
     [270] = {"MsRange", "com.microsoft", 2, 3, 1, false, true, false, false, 7, "Range"},
+    [272] = {"FlexAttention", "ai.onnx.preview", 3, -1, 1, false, true, false, false, 0, "FlexAttention"},
     [400] = {"NonZeroBounded", "wa", 1, 1, 2, false, true, false, false, 0, "NonZeroBounded"},
     [401] = {"CompressBounded", "wa", 2, 2, 2, false, true, false, false, 0, "CompressBounded"},
     [402] = {"UniqueBounded", "wa", 1, 1, 5, false, true, false, false, 0, "UniqueBounded"},

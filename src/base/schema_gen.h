@@ -259,6 +259,7 @@ typedef enum wa_op {
     WA_OP_GatherNDMs = 268,
     WA_OP_MsPad = 269,
     WA_OP_MsRange = 270,
+    WA_OP_FlexAttention = 272,
     WA_OP_NonZeroBounded = 400,
     WA_OP_CompressBounded = 401,
     WA_OP_UniqueBounded = 402,

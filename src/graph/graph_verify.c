@@ -95,6 +95,19 @@ static bool child_fits(const wa_node *n, const wa_subgraph *s)
     case WA_OP_Scan:
         own -= n->opset > 0 && n->opset < 9 && own > 0;
         return formal == own && sequences >= 0 && sequences <= (int64_t)own && outputs >= own - (uint32_t)sequences && outputs >= n->output_count;
+    case WA_OP_FlexAttention: return own == 3 && formal == 1 && outputs == 1;
+    default: return false;
+    }
+}
+
+/* Whether it has the children of its operator, and no others. */
+static bool children_whole(const wa_node *n)
+{
+    uint32_t mods = (wa__node_subgraph(n, "score_mod") ? 1u : 0u) + (wa__node_subgraph(n, "prob_mod") ? 1u : 0u);
+    switch (n->op) {
+    case WA_OP_If: return n->subgraph_count == 2 && wa__node_subgraph(n, "then_branch") && wa__node_subgraph(n, "else_branch");
+    case WA_OP_Loop: case WA_OP_Scan: return n->subgraph_count == 1 && wa__node_subgraph(n, "body");
+    case WA_OP_FlexAttention: return n->subgraph_count == mods;
     default: return false;
     }
 }
@@ -107,8 +120,7 @@ static wa_status check_children(const wa_graph *g, uint32_t node, uint32_t depth
     if (!control && !n->subgraph_count) return WA_OK;
     wa__node_text(g, node, text, sizeof text);
     if (depth >= WA_LIMIT_GRAPH_DEPTH) return wa__fail(err, WA_VERIFY, "%s: sub-graphs lie deeper than %u", text, WA_LIMIT_GRAPH_DEPTH);
-    bool whole = n->op == WA_OP_If ? wa__node_subgraph(n, "then_branch") && wa__node_subgraph(n, "else_branch") : wa__node_subgraph(n, "body") != NULL;
-    if (!control || !whole || n->subgraph_count != (n->op == WA_OP_If ? 2u : 1u))
+    if (!children_whole(n))
         return wa__fail(err, WA_VERIFY, "%s has %u sub-graphs that are not those of its operator", text, n->subgraph_count);
     for (uint32_t i = 0; i < n->subgraph_count; i++) {
         const wa_subgraph *s = &n->subgraphs[i];

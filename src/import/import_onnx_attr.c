@@ -270,8 +270,8 @@ static wa_status set_dtype(wa_onnx *o, const wa_onnx_node *n, const wa_onnx_attr
 static wa_status set_graph(wa_onnx *o, const wa_onnx_node *n, const wa_onnx_attr *a, uint32_t node, wa_error *err)
 {
     const wa_node *d = &o->g->nodes[node];
-    if (d->op != WA_OP_If && d->op != WA_OP_Loop && d->op != WA_OP_Scan)
-        return wa__onnx_attr_bad(o, n, a, WA_UNSUPPORTED, "is a sub-graph, which only If, Loop and Scan have", err);
+    if (d->op != WA_OP_If && d->op != WA_OP_Loop && d->op != WA_OP_Scan && d->op != WA_OP_FlexAttention)
+        return wa__onnx_attr_bad(o, n, a, WA_UNSUPPORTED, "is a sub-graph, which only If, Loop, Scan and FlexAttention have", err);
     if (wa__node_subgraph(d, a->name)) return wa__onnx_attr_bad(o, n, a, WA_CORRUPT, "is there twice", err);
     if (!a->has_message) return wa__onnx_attr_bad(o, n, a, WA_CORRUPT, "holds no graph", err);
     if (a->passed) return wa__onnx_attr_bad(o, n, a, WA_UNSUPPORTED, "is a sub-graph passed to a function, which is not supported", err);

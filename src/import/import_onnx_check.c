@@ -65,9 +65,10 @@ int64_t wa__onnx_opset(const wa_onnx *o, wa_str domain)
 
 wa_op wa__onnx_op(const wa_onnx_node *n)
 {
-    bool ours = n->domain.len == 0, microsoft = wa__str_is(n->domain, "com.microsoft");
-    if ((!ours && !microsoft) || n->type.len > UINT32_MAX) return WA_OP_NONE;
-    return wa__op_find(n->type.ptr, (uint32_t)n->type.len, ours ? "" : "com.microsoft");
+    static const char *const domains[] = {"", "com.microsoft", "ai.onnx.preview"};
+    for (size_t i = 0; i < sizeof domains / sizeof *domains && n->type.len <= UINT32_MAX; i++)
+        if (wa__str_is(n->domain, domains[i])) return wa__op_find(n->type.ptr, (uint32_t)n->type.len, domains[i]);
+    return WA_OP_NONE;
 }
 
 static wa_status check_opset(const wa_onnx *o, wa_error *err)

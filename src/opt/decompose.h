@@ -23,7 +23,7 @@ extern const wa_decompose_row wa__decompose_simple[], wa__decompose_einsum[], wa
 extern const wa_decompose_row wa__decompose_contrib[], wa__decompose_ms_attention[];
 extern const wa_decompose_row wa__decompose_norm[], wa__decompose_loss[];
 extern const wa_decompose_row wa__decompose_window[], wa__decompose_resize[];
-extern const wa_decompose_row wa__decompose_index[], wa__decompose_tfidf[];
+extern const wa_decompose_row wa__decompose_index[], wa__decompose_tfidf[], wa__decompose_flex[];
 extern const wa_decompose_row wa__decompose_quant[], wa__decompose_quant_ms[], wa__decompose_experts[];
 
 /* True when the node was replaced. */

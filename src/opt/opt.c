@@ -31,10 +31,11 @@ static wa_status run_pass(wa_graph *g, const wa_opt_options *options, size_t p, 
     return s == WA_OK ? WA_OK : wa__fail_in(err, WA_INTERNAL, "pass %s broke the graph", names[p]);
 }
 
+/* Or FlexAttention's sub-graphs: inlined too, and to be typed before the other passes. */
 static bool has_control(const wa_graph *g)
 {
     for (uint32_t i = 0; i < g->node_count; i++)
-        if (wa__opt_is_control(&g->nodes[i])) return true;
+        if (wa__opt_is_control(&g->nodes[i]) || g->nodes[i].subgraph_count) return true;
     return false;
 }
 

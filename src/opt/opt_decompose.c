@@ -20,6 +20,7 @@ static const wa_decompose_row *const groups[] = {
     wa__decompose_index,
     wa__decompose_experts,
     wa__decompose_tfidf,
+    wa__decompose_flex,
 };
 
 static const wa_decompose_row *row_of(wa_op op)

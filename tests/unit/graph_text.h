@@ -189,6 +189,7 @@ static void read_node(reader *r)
     }
     wa_op id = wa__op_find(op, (uint32_t)strlen(op), "wa"); /* ours first: ONNX has an Attention too */
     if (!id) id = wa__op_find(op, (uint32_t)strlen(op), "");
+    if (!id) id = wa__op_find(op, (uint32_t)strlen(op), "ai.onnx.preview");
     if (!id) fail_msg("no operator %s", op);
     uint32_t node = wa__graph_node(r->g, id, WA_STR(""), inputs, in_count, out_count);
     assert_true(node != WA_NONE);
