@@ -37,7 +37,11 @@ wa_status wa__onnx_name(wa_onnx *o, wa_str name, uint32_t value, const char *kin
                             o->what, kind, offset, WA_STR_ARG(name));
         o->g->values[old].name = WA_STR(""); /* the outer value of that name is shadowed from here on */
     }
-    if (!o->function) o->g->values[value].name = name;
+    if (!o->function) { /* in the arena, as every builder's names: they end with a NUL there */
+        char *own = wa__arena_strndup(o->g->arena, name.ptr, name.len);
+        if (!own) return wa__no_memory(err, "a name");
+        o->g->values[value].name = (wa_str){own, name.len};
+    }
     return wa__names_put(&o->names, name, value) ? WA_OK : wa__no_memory(err, "names");
 }
 
