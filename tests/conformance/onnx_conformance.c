@@ -26,6 +26,7 @@ typedef struct runner {
     api_session *session;
     json_t *report, *known;
     unsigned count[VERDICTS], surprises;
+    double on_target; /* of the case going on: the least share of its floating-point operations; < 0 unknown */
 } runner;
 
 typedef struct tensors {
@@ -190,6 +191,10 @@ static verdict run_set(runner *r, wa_program *p, const wa_graph *g, const char *
             if (!plausible(i, &want.v[i], &have[i], why, n)) v = FAIL;
         } else if (retype(&want.v[i], have[i].type.dtype), !same(r->o, i, &want.v[i], &have[i], why, n)) v = FAIL;
     }
+    if (s == WA_OK && stats.flops) {
+        double share = (double)stats.flops_on_target / (double)stats.flops;
+        if (r->on_target < 0 || share < r->on_target) r->on_target = share;
+    }
     if (v == PASS && stats.nodes_elsewhere) {
         v = MIXED;
         snprintf(why, n, "%s", stats.elsewhere);
@@ -278,6 +283,7 @@ static verdict run_case(runner *r, const char *dir, const char *path, char *why,
     wa_graph *g = NULL;
     verdict v = FAIL;
     why[0] = 0;
+    r->on_target = -1;
     wa_status s = wa__os_map(path, &map, &err);
     wa_model_file file = {WA_STR("model.onnx"), map.data, map.size};
     wa_model_files files = {&file, 1};
@@ -309,7 +315,9 @@ static void note(runner *r, const char *name, verdict v, const char *why)
     if (r->known && surprise) printf("%s\n", excuse ? "listed as not passing, yet passes:" : "should pass, and does not:");
     if ((v != PASS && !(r->o->quiet && r->known && !surprise)) || surprise || !r->o->quiet) printf("%-12s %s%s%s\n", verdict_names[v], name, why[0] ? ": " : "", why);
     fflush(stdout);
-    json_object_set_new(r->report, name, json_pack("{s:s, s:s, s:s}", "verdict", verdict_names[v], "reason", why, "ran_on", ran_on));
+    json_t *row = json_pack("{s:s, s:s, s:s}", "verdict", verdict_names[v], "reason", why, "ran_on", ran_on);
+    if (r->on_target >= 0) json_object_set_new(row, "on_target", json_real(r->on_target));
+    json_object_set_new(r->report, name, row);
 }
 
 static bool listed(const json_t *list, const char *name)
