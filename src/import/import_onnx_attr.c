@@ -229,6 +229,14 @@ static wa_status set_list(wa_onnx *o, const wa_onnx_attr *a, uint32_t node, wa_e
     return ok ? WA_OK : wa__no_memory(err, "an attribute");
 }
 
+/* ONNX's strings are UTF-8, and a plan's text is too. */
+static wa_status set_text(wa_onnx *o, const wa_onnx_node *n, const wa_onnx_attr *a, uint32_t node, wa_str text, wa_error *err)
+{
+    size_t at;
+    if (text.len && !wa__utf8_valid(text.ptr, text.len, &at)) return wa__onnx_attr_bad(o, n, a, WA_CORRUPT, "is no UTF-8 text", err);
+    return wa__node_set_str(o->g, node, a->name, text) ? WA_OK : wa__no_memory(err, "an attribute");
+}
+
 /* A list of names becomes one string, commas between them. */
 static wa_status set_strings(wa_onnx *o, const wa_onnx_node *n, const wa_onnx_attr *a, uint32_t node, wa_error *err)
 {
@@ -248,7 +256,7 @@ static wa_status set_strings(wa_onnx *o, const wa_onnx_node *n, const wa_onnx_at
         first = false;
     }
     if (s == WA_LIMIT) s = wa__onnx_attr_bad(o, n, a, WA_LIMIT, "is too long", err);
-    if (s == WA_OK && !wa__node_set_str(o->g, node, a->name, (wa_str){b.ptr ? b.ptr : "", b.len})) s = wa__no_memory(err, "an attribute");
+    if (s == WA_OK) s = set_text(o, n, a, node, (wa_str){b.ptr ? b.ptr : "", b.len}, err);
     wa__buf_done(&b);
     return s;
 }
@@ -291,7 +299,7 @@ static wa_status set_attr(wa_onnx *o, const wa_onnx_node *n, const wa_onnx_attr 
     switch (a->kind) {
     case WA_ONNX_FLOAT: ok = wa__node_set_float(o->g, node, a->name, a->f); break;
     case WA_ONNX_INT: ok = wa__node_set_int(o->g, node, a->name, a->i); break;
-    case WA_ONNX_STRING: ok = wa__node_set_str(o->g, node, a->name, a->s); break;
+    case WA_ONNX_STRING: return set_text(o, n, a, node, a->s, err);
     case WA_ONNX_FLOATS:
     case WA_ONNX_INTS: return set_list(o, a, node, err);
     case WA_ONNX_STRINGS: return set_strings(o, n, a, node, err);

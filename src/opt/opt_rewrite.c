@@ -245,7 +245,13 @@ bool wa__rw_share_const(wa_rw *r, uint32_t node, uint32_t from)
 
 /* --- matching -------------------------------------------------------------------------------------- */
 
-const wa_tensor_type *wa__rw_t(const wa_rw *r, uint32_t value) { return &r->g->values[value].type; }
+/* A value that a failed step did not make has a type of no elements' kind and rank 0: the steps after it
+ * ask, and what they make of it is dropped with the status. */
+const wa_tensor_type *wa__rw_t(const wa_rw *r, uint32_t value)
+{
+    static const wa_tensor_type none = {WA_DTYPE_NONE, 0, {0}};
+    return value == WA_NONE ? &none : &r->g->values[value].type;
+}
 
 bool wa__rw_is_const(const wa_rw *r, uint32_t value) { return value != WA_NONE && r->g->values[value].kind == WA_VALUE_CONST; }
 

@@ -271,6 +271,12 @@ static void test_broken_graphs(void **state)
     refuse_graph(make_node("Add", NULL, "- x", "y"), NULL, "y", WA_CORRUPT, "input 0 is required");
     refuse_graph(make_node("Relu", NULL, "x", "y z"), NULL, "y", WA_UNSUPPORTED, "has 2 outputs");
     refuse_graph(make_node("", NULL, "x", "y"), NULL, "y", WA_CORRUPT, "names no operator");
+    pb shift = make_node("BitShift", NULL, "x x", "y"), direction = {.n = 0};
+    pb_str(&direction, 1, "direction");
+    pb_bytes(&direction, 4, "RIGH\xc9", 5);
+    pb_int(&direction, 20, 3);
+    pb_msg(&shift, 5, &direction);
+    refuse_graph(shift, NULL, "y", WA_CORRUPT, "is no UTF-8 text");
     pb g = graph_of(make_node("Relu", NULL, "x", "y"), NULL, "y"), old = make_model(&g, 0);
     refuse(&old, WA_CORRUPT, "does not say its opset version");
     pb twice = g, out = make_info("y", "n", 2);
