@@ -164,41 +164,12 @@ static wa_nn transposed_as_conv(wa_plan_builder *b, const wa_window *w, wa_nn x,
     return conv2d(b, &c, flat(b, x), flat(b, k), WA_NONE);
 }
 
-/* Windows that tile the result without overlap, as upsampling heads have them. */
-static bool tiles(const wa_window *w)
-{
-    bool ok = w->groups == 1 && w->rank <= 2;
-    for (uint32_t a = 1; a < WA_WINDOW_AXES; a++)
-        ok = ok && w->kernel[a] == w->stride[a] && w->begin[a] == 0 && w->dilation[a] == 1 && w->out[a] == w->in[a] * w->stride[a];
-    return ok;
-}
-
-/* Then every tap is a channel of a convolution by 1x1, and the taps are laid between each other: no zeros
- * are multiplied. x [N,C,H,W], k [C,M,kh,kw] -> [N,M,H*kh,W*kw]. */
-static wa_nn transposed_as_tiles(wa_plan_builder *b, const wa_window *w, wa_nn x, wa_nn k)
-{
-    static const int64_t channels_last[4] = {1, 2, 0, 3}, columns[3] = {0, 2, 1}, rows[4] = {0, 2, 1, 3};
-    int64_t m = w->out_channels, kh = w->kernel[1], kw = w->kernel[2], h = w->in[1], width = w->in[2], planes = w->batch * m;
-    wa_window one = *w;
-    for (uint32_t a = 0; a < WA_WINDOW_AXES; a++) {
-        one.kernel[a] = one.stride[a] = 1;
-        one.out[a] = one.in[a];
-        one.end[a] = 0;
-    }
-    k = wa__nn_transpose(b, wa__nn_reshape(b, k, 4, (int64_t[]){w->in_channels, m, kh * kw, 1}), channels_last);
-    k = wa__nn_reshape(b, k, 4, (int64_t[]){m * kh * kw, w->in_channels, 1, 1});
-    wa_nn y = conv2d(b, &one, flat(b, x), k, WA_NONE);
-    y = wa__nn_transpose(b, wa__nn_reshape(b, y, 3, (int64_t[]){planes * kh, kw, h * width}), columns);
-    y = wa__nn_transpose(b, wa__nn_reshape(b, y, 4, (int64_t[]){planes, kh, h, width * kw}), rows);
-    return wa__nn_reshape(b, y, 4, (int64_t[]){w->batch, m, h * kh, width * kw});
-}
-
 static void conv_transpose(wa_plan_builder *b, const wa_node *n)
 {
     wa_window w;
     wa_nn x = wa__nn_input(b, n, 0), k = wa__nn_input(b, n, 1);
     if (wa__nn_off(b) || !window_ok(b, n, wa__window_conv_transpose(wa__nn_of(b, n->inputs[0]), wa__nn_of(b, n->inputs[1]), n->attrs, n->attr_count, &w))) return;
-    wa_nn y = wa__nn_like(b, tiles(&w) ? transposed_as_tiles(b, &w, x, k) : transposed_as_conv(b, &w, x, k), wa__nn_of(b, n->outputs[0]));
+    wa_nn y = wa__nn_like(b, transposed_as_conv(b, &w, x, k), wa__nn_of(b, n->outputs[0]));
     if (wa__nn_has(n, 2)) y = wa__nn_bin(b, WA_NN_add, y, per_channel(b, wa__nn_input(b, n, 2), wa__nn_of(b, n->outputs[0])->rank));
     wa__nn_output(b, n, 0, y);
 }
