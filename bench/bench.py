@@ -239,8 +239,10 @@ def in_browser(kind, work, runs, seconds, webnn=False):
 
 
 def cosine(a, b):
-    n = sum(x * y for x, y in zip(a, b))
-    return n / (sum(x * x for x in a) * sum(y * y for y in b)) ** 0.5
+    if not any(a) and not any(b):
+        return 1.0  # both found nothing in the image
+    norms = (sum(x * x for x in a) * sum(y * y for y in b)) ** 0.5
+    return sum(x * y for x, y in zip(a, b)) / norms if norms else 0.0
 
 
 def machine():

@@ -2,12 +2,12 @@
  *
  * Conv: the product W [channels out, K] x columns [K, pixels], by the register tiles of gemm.h with W read
  * in place. Columns are packed a few panels of 16 pixels and 384 of K at a time, so that they stay in
- * the second-level cache while every row of W passes over them. Depthwise ones run row by row.
+ * the second-level cache while every row of W passes over them (8 panels: 192 KiB). Depthwise ones run row by row.
  * ConvTranspose: the product W' [channels out x taps, channels in] x pixels, its tiles added into place. */
 #include "kernels/conv.h"
 #include "kernels/gemm.h"
 
-enum { PANELS_MAX = 4, ROWS_MAX = 8, TAPS_MAX = 64, TASKS_A_THREAD = 4, CHANNELS_A_TASK = 8 };
+enum { PANELS_MAX = 8, ROWS_MAX = 8, TAPS_MAX = 64, TASKS_A_THREAD = 4, CHANNELS_A_TASK = 8 };
 
 #if defined(__x86_64__)
 static const wa_conv_isa *conv_isa(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &wa__conv_avx2 : &wa__conv_cpu; }
