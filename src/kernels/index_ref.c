@@ -8,14 +8,6 @@ static wa_status unit_of(const wa_kernel_args *a, const wa_tensor_type *t, size_
     return *out ? WA_OK : wa__kernel_fail(a, err, WA_UNSUPPORTED, "no kernel for 4-bit elements");
 }
 
-static wa_status resolve(const wa_kernel_args *a, int64_t *index, int64_t limit, wa_error *err)
-{
-    if (*index < -limit || *index >= limit)
-        return wa__kernel_fail(a, err, WA_INVALID_ARGUMENT, "index %lld is out of range: the axis has %lld elements", (long long)*index, (long long)limit);
-    if (*index < 0) *index += limit;
-    return WA_OK;
-}
-
 static int64_t clamp(int64_t v, int64_t low, int64_t high) { return v < low ? low : v > high ? high : v; }
 
 static wa_status slice(const wa_kernel_args *a, wa_error *err)
@@ -74,7 +66,7 @@ static wa_status gather(const wa_kernel_args *a, wa_error *err)
     wa_status s = at ? WA_OK : wa__no_memory(err, "Gather");
     for (int64_t i = 0; i < n && s == WA_OK; i++) {
         at[i] = wa__get_i64(&a->in[1], i);
-        s = resolve(a, &at[i], dim, err);
+        s = wa__kernel_index(a, &at[i], dim, err);
     }
     for (int64_t o = 0; s == WA_OK && inner && o < outer; o++) { /* in the order of the result, so that it is written once through */
         const uint8_t *from = wa__bytes_at(&a->in[0], o * dim * inner, unit);
@@ -106,23 +98,9 @@ static wa_status gather_elements(const wa_kernel_args *a, wa_error *err)
     wa__strides(in, strides);
     for (int64_t i = 0; i < n; i++, wa__next(at, index->dims, index->rank)) {
         int64_t k = wa__get_i64(&a->in[1], i), from = 0;
-        WA_TRY(resolve(a, &k, in->dims[axis], err));
+        WA_TRY(wa__kernel_index(a, &k, in->dims[axis], err));
         for (uint32_t d = 0; d < in->rank; d++) from += (d == axis ? k : at[d]) * strides[d];
         memcpy(wa__out_at(&a->out[0], i, unit), wa__bytes_at(&a->in[0], from, unit), unit);
-    }
-    return WA_OK;
-}
-
-/* Place of index tuple `i` (depth numbers) among the axes from `first` on. */
-static wa_status tuple_place(const wa_kernel_args *a, int64_t i, int64_t depth, uint32_t first, int64_t *out, wa_error *err)
-{
-    int64_t strides[WA_RANK_MAX];
-    wa__strides(&a->in[0].type, strides);
-    *out = 0;
-    for (int64_t d = 0; d < depth; d++) {
-        int64_t k = wa__get_i64(&a->in[1], i * depth + d);
-        WA_TRY(resolve(a, &k, a->in[0].type.dims[first + d], err));
-        *out += k * strides[first + d];
     }
     return WA_OK;
 }
@@ -147,7 +125,7 @@ static wa_status gather_nd(const wa_kernel_args *a, wa_error *err)
     int64_t tuples = wa__dims_product(index, 0, index->rank - 1), per_batch = wa__dims_product(index, (uint32_t)batch, index->rank - 1);
     for (int64_t i = 0; i < tuples; i++) {
         int64_t at;
-        WA_TRY(tuple_place(a, i, depth, (uint32_t)batch, &at, err));
+        WA_TRY(wa__kernel_tuple(a, i, depth, (uint32_t)batch, &at, err));
         memcpy(wa__out_at(&a->out[0], i * inner, unit), wa__bytes_at(&a->in[0], i / per_batch * slab + at, unit), (size_t)inner * unit);
     }
     return WA_OK;

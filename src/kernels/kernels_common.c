@@ -150,3 +150,24 @@ void wa__copy_strided(const void *in, void *out, uint32_t rank, const int64_t *d
         o += (size_t)inner * unit;
     } while (rank > 1 && wa__next(index, dims, rank - 1));
 }
+
+wa_status wa__kernel_index(const wa_kernel_args *a, int64_t *index, int64_t limit, wa_error *err)
+{
+    if (*index < -limit || *index >= limit)
+        return wa__kernel_fail(a, err, WA_INVALID_ARGUMENT, "index %lld is out of range: the axis has %lld elements", (long long)*index, (long long)limit);
+    if (*index < 0) *index += limit;
+    return WA_OK;
+}
+
+wa_status wa__kernel_tuple(const wa_kernel_args *a, int64_t i, int64_t depth, uint32_t first, int64_t *out, wa_error *err)
+{
+    int64_t strides[WA_RANK_MAX];
+    wa__strides(&a->in[0].type, strides);
+    *out = 0;
+    for (int64_t d = 0; d < depth; d++) {
+        int64_t k = wa__get_i64(&a->in[1], i * depth + d);
+        WA_TRY(wa__kernel_index(a, &k, a->in[0].type.dims[first + d], err));
+        *out += k * strides[first + d];
+    }
+    return WA_OK;
+}

@@ -39,6 +39,10 @@ wa_status wa__kernel_want(const wa_kernel_args *a, uint32_t o, const wa_tensor_t
 wa_status wa__kernel_want_same(const wa_kernel_args *a, wa_error *err) WA_MUST_CHECK;
 /* Axis attribute or number brought into [0, rank). */
 wa_status wa__kernel_axis(const wa_kernel_args *a, int64_t axis, uint32_t rank, uint32_t *out, wa_error *err) WA_MUST_CHECK;
+/* An index brought into [0, limit), or an error naming it. */
+wa_status wa__kernel_index(const wa_kernel_args *a, int64_t *index, int64_t limit, wa_error *err) WA_MUST_CHECK;
+/* Place in input 0 of index tuple `i` (depth numbers of input 1) among the axes from `first` on. */
+wa_status wa__kernel_tuple(const wa_kernel_args *a, int64_t i, int64_t depth, uint32_t first, int64_t *out, wa_error *err) WA_MUST_CHECK;
 /* Integers from input i when given, else from attribute `name` (may be NULL). given may be NULL. */
 wa_status wa__kernel_ints(const wa_kernel_args *a, uint32_t i, const char *name, int64_t *out, uint32_t max, uint32_t *count, bool *given, wa_error *err) WA_MUST_CHECK;
 int64_t wa__kernel_int(const wa_kernel_args *a, const char *name, int64_t fallback);

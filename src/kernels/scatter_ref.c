@@ -8,28 +8,6 @@ static wa_status unit_of(const wa_kernel_args *a, const wa_tensor_type *t, size_
     return *out ? WA_OK : wa__kernel_fail(a, err, WA_UNSUPPORTED, "no kernel for 4-bit elements");
 }
 
-static wa_status resolve(const wa_kernel_args *a, int64_t *index, int64_t limit, wa_error *err)
-{
-    if (*index < -limit || *index >= limit)
-        return wa__kernel_fail(a, err, WA_INVALID_ARGUMENT, "index %lld is out of range: the axis has %lld elements", (long long)*index, (long long)limit);
-    if (*index < 0) *index += limit;
-    return WA_OK;
-}
-
-/* Place of index tuple `i` (depth numbers) among the axes from `first` on. */
-static wa_status tuple_place(const wa_kernel_args *a, int64_t i, int64_t depth, uint32_t first, int64_t *out, wa_error *err)
-{
-    int64_t strides[WA_RANK_MAX];
-    wa__strides(&a->in[0].type, strides);
-    *out = 0;
-    for (int64_t d = 0; d < depth; d++) {
-        int64_t k = wa__get_i64(&a->in[1], i * depth + d);
-        WA_TRY(resolve(a, &k, a->in[0].type.dims[first + d], err));
-        *out += k * strides[first + d];
-    }
-    return WA_OK;
-}
-
 static double reduce(const wa_str how, double x, double y)
 {
     if (wa__str_is(how, "add")) return x + y;
@@ -70,7 +48,7 @@ static wa_status scatter_nd(const wa_kernel_args *a, wa_error *err)
     memcpy(a->out[0].data, a->in[0].data, (size_t)wa__bytes(in));
     for (int64_t i = 0; i < tuples; i++) {
         int64_t at;
-        WA_TRY(tuple_place(a, i, depth, 0, &at, err));
+        WA_TRY(wa__kernel_tuple(a, i, depth, 0, &at, err));
         if (!how || wa__str_is(how->s, "none")) {
             memcpy(wa__out_at(&a->out[0], at, unit), wa__bytes_at(&a->in[2], i * inner, unit), (size_t)inner * unit);
             continue;
@@ -99,7 +77,7 @@ static wa_status scatter_elements(const wa_kernel_args *a, wa_error *err)
     wa__strides(in, strides);
     for (int64_t i = 0; i < n; i++, wa__next(place, index->dims, index->rank)) {
         int64_t k = wa__get_i64(&a->in[1], i), at = 0;
-        WA_TRY(resolve(a, &k, in->dims[axis], err));
+        WA_TRY(wa__kernel_index(a, &k, in->dims[axis], err));
         for (uint32_t d = 0; d < in->rank; d++) at += (d == axis ? k : place[d]) * strides[d];
         if (how && !wa__str_is(how->s, "none")) update(a, how->s, at, i);
         else memcpy(wa__out_at(&a->out[0], at, unit), wa__bytes_at(&a->in[2], i, unit), unit);

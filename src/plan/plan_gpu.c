@@ -18,22 +18,11 @@ uint64_t wa__plan_gpu_bytes(const wa_tensor_type *t) { return (uint64_t)wa__coun
 static const wa_gpu_row *row_of(wa_op op)
 {
     static const wa_gpu_row elementwise = {WA_OP_Elementwise, wa__gpu_elementwise_refuses, wa__gpu_elementwise};
-    for (const wa_gpu_row *r = wa__gpu_reduce_rows; r->op; r++)
-        if (r->op == op) return r;
-    for (const wa_gpu_row *r = wa__gpu_math_rows; r->op; r++)
-        if (r->op == op) return r;
-    for (const wa_gpu_row *r = wa__gpu_move_rows; r->op; r++)
-        if (r->op == op) return r;
-    for (const wa_gpu_row *r = wa__gpu_seq_rows; r->op; r++)
-        if (r->op == op) return r;
-    for (const wa_gpu_row *r = wa__gpu_window_rows; r->op; r++)
-        if (r->op == op) return r;
-    for (const wa_gpu_row *r = wa__gpu_quant_rows; r->op; r++)
-        if (r->op == op) return r;
-    for (const wa_gpu_row *r = wa__gpu_index_rows; r->op; r++)
-        if (r->op == op) return r;
-    for (const wa_gpu_row *r = wa__gpu_select_rows; r->op; r++)
-        if (r->op == op) return r;
+    const wa_gpu_row *const groups[] = {wa__gpu_reduce_rows, wa__gpu_math_rows, wa__gpu_move_rows, wa__gpu_seq_rows,
+                                        wa__gpu_window_rows, wa__gpu_quant_rows, wa__gpu_index_rows, wa__gpu_select_rows};
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
+        for (const wa_gpu_row *r = groups[i]; r->op; r++)
+            if (r->op == op) return r;
     return op == WA_OP_Elementwise || wa__op_info(op)->elementwise || op == WA_OP_Identity || op == WA_OP_BitCast ? &elementwise : NULL;
 }
 
