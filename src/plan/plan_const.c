@@ -104,7 +104,7 @@ bool wa__plan_pieces(const wa_graph *g, uint32_t value, wa_plan_pieces *out)
     return true;
 }
 
-wa_status wa__plan_source_of(wa_plan_builder *b, const wa_value *v, uint32_t *source, uint64_t *offset)
+static wa_status source_of(wa_plan_builder *b, const wa_value *v, uint32_t *source, uint64_t *offset)
 {
     if (v->source >= 0) {
         *source = (uint32_t)v->source;
@@ -113,6 +113,25 @@ wa_status wa__plan_source_of(wa_plan_builder *b, const wa_value *v, uint32_t *so
     }
     *source = WA_NONE;
     return wa__plan_data_add(b, v->data, wa__bytes(&v->type), 16, offset);
+}
+
+wa_status wa__plan_weight_add(wa_plan_builder *b, const wa_value *v, uint32_t buffer, wa_plan_weight **out)
+{
+    uint32_t source;
+    uint64_t offset;
+    wa_text name;
+    WA_TRY(source_of(b, v, &source, &offset));
+    WA_TRY(wa__plan_text_add(b, v->name, &name));
+    wa_plan_weight *w = wa__plan_push(b, WA_SEC_WEIGHTS);
+    if (!w) return wa__no_memory(b->err, "the plan");
+    w->source = source;
+    w->offset = offset;
+    w->length = wa__bytes(&v->type);
+    w->dtype = v->type.dtype;
+    w->name = name;
+    w->buffer = buffer;
+    *out = w;
+    return WA_OK;
 }
 
 static wa_status host_buffer(wa_plan_builder *b)
@@ -145,15 +164,11 @@ static wa_transform cpu_transform(const wa_plan_piece *p, wa_dtype from, bool wh
 static wa_status host_piece(wa_plan_builder *b, const wa_plan_pieces *e, const wa_plan_piece *piece, uint64_t base, uint64_t bytes)
 {
     const wa_value *v = &b->g->values[piece->value];
-    wa_plan_weight *w = wa__plan_push(b, WA_SEC_WEIGHTS);
-    if (!w) return wa__no_memory(b->err, "the plan");
-    uint32_t index = (uint32_t)b->sec[WA_SEC_WEIGHTS].count - 1;
-    uint64_t before = piece->row * e->cols * 4, offset;
-    w->buffer = b->host_weights;
-    w->length = wa__bytes(&v->type);
+    wa_plan_weight *w;
+    uint64_t before = piece->row * e->cols * 4;
+    WA_TRY(wa__plan_weight_add(b, v, b->host_weights, &w));
     w->dst_offset = base + before;
     w->dst_length = bytes - before;
-    w->dtype = v->type.dtype;
     w->transform = v->type.dtype == e->dtype && e->count == 1 && !piece->transposed ? WA_TRANSFORM_NONE : cpu_transform(piece, v->type.dtype, e->count == 1);
     if (w->transform == WA_TRANSFORM_COPY2D || w->transform == WA_TRANSFORM_TRANSPOSE2D) {
         w->p[0] = (uint32_t)piece->rows;
@@ -162,14 +177,6 @@ static wa_status host_piece(wa_plan_builder *b, const wa_plan_pieces *e, const w
         w->p[3] = (uint32_t)e->cols;
         w->p[4] = (uint32_t)piece->col;
     }
-    uint32_t source;
-    wa_text name;
-    WA_TRY(wa__plan_source_of(b, v, &source, &offset));
-    WA_TRY(wa__plan_text_add(b, v->name, &name));
-    w = (wa_plan_weight *)b->sec[WA_SEC_WEIGHTS].ptr + index;
-    w->source = source;
-    w->offset = offset;
-    w->name = name;
     return WA_OK;
 }
 
@@ -188,19 +195,8 @@ wa_status wa__plan_const_cpu(wa_plan_builder *b, uint32_t value)
     const wa_value *v = &b->g->values[e.piece[0].value];
     unsigned unit = wa__dtype_size(v->type.dtype);
     if (e.plain && (v->source < 0 || unit <= 1 || v->offset % unit == 0)) {
-        uint32_t source;
-        uint64_t offset;
-        wa_text name;
-        WA_TRY(wa__plan_source_of(b, v, &source, &offset));
-        WA_TRY(wa__plan_text_add(b, v->name, &name));
-        wa_plan_weight *w = wa__plan_push(b, WA_SEC_WEIGHTS);
-        if (!w) return wa__no_memory(b->err, "the plan");
-        w->source = source;
-        w->offset = offset;
-        w->length = wa__bytes(&v->type);
-        w->buffer = WA_NONE;
-        w->dtype = v->type.dtype;
-        w->name = name;
+        wa_plan_weight *w;
+        WA_TRY(wa__plan_weight_add(b, v, WA_NONE, &w));
         place->weight = (uint32_t)b->sec[WA_SEC_WEIGHTS].count - 1;
         return WA_OK;
     }

@@ -110,21 +110,10 @@ static wa_transform plain_transform(wa_dtype d)
 static wa_status upload(wa_plan_builder *b, const packed *k, const wa_plan_piece *piece, bool natural)
 {
     const wa_value *v = &b->g->values[piece->value];
-    uint32_t source;
-    uint64_t offset;
-    wa_text name;
-    WA_TRY(wa__plan_source_of(b, v, &source, &offset));
-    WA_TRY(wa__plan_text_add(b, v->name, &name));
-    wa_plan_weight *w = wa__plan_push(b, WA_SEC_WEIGHTS);
-    if (!w) return wa__no_memory(b->err, "the plan");
+    wa_plan_weight *w;
+    WA_TRY(wa__plan_weight_add(b, v, k->buffer, &w));
     bool turned = piece->transposed != k->transposed;
     uint64_t row = k->transposed ? piece->col : piece->row, col = k->transposed ? piece->row : piece->col, skip = row * k->ld * 4;
-    w->source = source;
-    w->offset = offset;
-    w->length = wa__bytes(&v->type);
-    w->dtype = v->type.dtype;
-    w->name = name;
-    w->buffer = k->buffer;
     w->dst_offset = k->offset + skip;
     w->dst_length = k->bytes - skip;
     w->transform = plain_transform(v->type.dtype);
@@ -143,22 +132,11 @@ static wa_status upload(wa_plan_builder *b, const packed *k, const wa_plan_piece
 static wa_status raw_weight(wa_plan_builder *b, uint32_t root, packed *k)
 {
     const wa_value *v = &b->g->values[root];
-    uint32_t source;
-    uint64_t offset;
-    wa_text name;
+    wa_plan_weight *w;
     if (v->kind != WA_VALUE_CONST) return wa__fail(b->err, WA_INTERNAL, "value %u is not a constant", root);
     k->bytes = wa__align_up(wa__bytes(&v->type), 4);
     WA_TRY(weight_take(b, k->bytes, &k->buffer, &k->offset));
-    WA_TRY(wa__plan_source_of(b, v, &source, &offset));
-    WA_TRY(wa__plan_text_add(b, v->name, &name));
-    wa_plan_weight *w = wa__plan_push(b, WA_SEC_WEIGHTS);
-    if (!w) return wa__no_memory(b->err, "the plan");
-    w->source = source;
-    w->offset = offset;
-    w->length = wa__bytes(&v->type);
-    w->dtype = v->type.dtype;
-    w->name = name;
-    w->buffer = k->buffer;
+    WA_TRY(wa__plan_weight_add(b, v, k->buffer, &w));
     w->dst_offset = k->offset;
     w->dst_length = k->bytes;
     return WA_OK;

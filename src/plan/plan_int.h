@@ -150,7 +150,8 @@ bool wa__plan_view_op(wa_op op);
 wa_status wa__plan_const_cpu(wa_plan_builder *b, uint32_t value);
 /* Weight record like `weight`, packed into panels of the host's weight buffer. */
 wa_status wa__plan_host_panels(wa_plan_builder *b, uint32_t weight, uint64_t bytes, uint32_t *out);
-wa_status wa__plan_source_of(wa_plan_builder *b, const wa_value *v, uint32_t *source, uint64_t *offset);
+/* A weight record of a whole constant: source, offset, length, name and dtype set, for `buffer`. */
+wa_status wa__plan_weight_add(wa_plan_builder *b, const wa_value *v, uint32_t buffer, wa_plan_weight **out);
 
 /* plan_cpu.c */
 wa_status wa__plan_cpu_node(wa_plan_builder *b, uint32_t node);

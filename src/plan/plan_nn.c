@@ -187,21 +187,10 @@ static const char *const_refuses(const wa_plan_builder *b, const wa_plan_pieces 
 static wa_status push_weight(wa_plan_builder *b, const wa_plan_pieces *e, const wa_plan_piece *piece, uint32_t buffer, uint64_t bytes)
 {
     const wa_value *v = &b->g->values[piece->value];
-    uint32_t source;
-    uint64_t offset;
-    wa_text name;
-    WA_TRY(wa__plan_source_of(b, v, &source, &offset));
-    WA_TRY(wa__plan_text_add(b, v->name, &name));
-    wa_plan_weight *w = wa__plan_push(b, WA_SEC_WEIGHTS);
-    if (!w) return wa__no_memory(b->err, "the plan");
+    wa_plan_weight *w;
+    WA_TRY(wa__plan_weight_add(b, v, buffer, &w));
     bool natural = e->count == 1 && !piece->transposed;
     uint64_t skip = natural || piece->transposed ? 0 : piece->row * e->cols * 4;
-    w->source = source;
-    w->offset = offset;
-    w->length = wa__bytes(&v->type);
-    w->dtype = v->type.dtype;
-    w->name = name;
-    w->buffer = buffer;
     if (natural) {
         w->transform = transform_of(v->type.dtype, wa__plan_nn_dtype(b, e->dtype));
         w->dst_length = wa__align_up(bytes, 4);
