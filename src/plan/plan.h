@@ -117,6 +117,7 @@ typedef struct wa_plan_dispatch {
     uint64_t indirect_offset;
     wa_text label; /* node or fused op, for errors and profiles */
     uint32_t predicted_ns;
+    uint64_t flops, bytes; /* arithmetic and traffic that it cannot do without, for predictions and profiles */
 } wa_plan_dispatch;
 
 /* WebNN: one segment is one MLGraph. Its calls stand in order; an operand that a call reads is a tensor
@@ -154,6 +155,7 @@ typedef struct wa_plan_call { /* CPU: one kernel call */
     uint32_t operand_first, in_count, out_count; /* inputs then outputs in plan->operands */
     uint32_t attr_first, attr_count;
     wa_text label;
+    uint64_t flops, bytes; /* as in wa_plan_dispatch */
 } wa_plan_call;
 
 typedef struct wa_plan_attr {

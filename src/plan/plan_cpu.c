@@ -96,6 +96,20 @@ static wa_status push_output(wa_plan_builder *b, uint32_t value)
     return wa__plan_fix_add(b, WA_SEC_OPERANDS, last_operand(b), WA_MEM_CPU, *block, 0, 0);
 }
 
+/* Bytes of every operand once; a table that rows are looked up in counts as what is taken from it. */
+static uint64_t traffic(const wa_graph *g, const wa_node *n)
+{
+    bool lookup = n->op == WA_OP_Gather || n->op == WA_OP_EmbedLayerNorm || n->op == WA_OP_GatherElements || n->op == WA_OP_GatherND;
+    uint64_t sum = 0, out = 0;
+    for (uint32_t i = 0; i < n->output_count; i++)
+        if (n->outputs[i] != WA_NONE) out += wa__bytes(&g->values[n->outputs[i]].type);
+    for (uint32_t i = 0; i < n->input_count; i++) {
+        uint64_t bytes = n->inputs[i] == WA_NONE ? 0 : wa__bytes(&g->values[n->inputs[i]].type);
+        sum += lookup && bytes > out ? out : bytes;
+    }
+    return sum + out;
+}
+
 static wa_status fill_call(wa_plan_builder *b, const wa_node *n, const wa_kernel_args *a, wa_text label)
 {
     uint32_t operand_first = (uint32_t)b->sec[WA_SEC_OPERANDS].count, attr_first = (uint32_t)b->sec[WA_SEC_ATTRS].count;
@@ -114,6 +128,8 @@ static wa_status fill_call(wa_plan_builder *b, const wa_node *n, const wa_kernel
     c->attr_first = attr_first;
     c->attr_count = n->attr_count;
     c->label = label;
+    c->flops = wa__plan_node_flops(b->g, n);
+    c->bytes = traffic(b->g, n);
     b->step++;
     return WA_OK;
 }

@@ -257,6 +257,12 @@ wa_status wa__gpu_write(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value)
     return bind_block(b, d, *block, bytes, true);
 }
 
+void wa__gpu_looked_up(const wa_plan_builder *b, wa_gpu_dispatch *d, const wa_node *n)
+{
+    uint64_t table = wa__plan_gpu_bytes(wa__gpu_type(b, n->inputs[0])), taken = wa__plan_gpu_bytes(wa__gpu_type(b, n->outputs[0]));
+    if (table > taken && d->bytes >= table - taken) d->bytes -= table - taken;
+}
+
 void wa__gpu_cover(wa_gpu_dispatch *d, uint64_t items, uint32_t size)
 {
     uint64_t groups = (items + size - 1) / size;
@@ -342,6 +348,8 @@ wa_status wa__gpu_end(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t node, con
     o->indirect_buffer = WA_NONE;
     o->label = label;
     o->predicted_ns = predict(b, d);
+    o->flops = d->flops || d->spec.kernel != WA_WGSL_ROWS ? d->flops : wa__plan_node_flops(b->g, &b->g->nodes[node]);
+    o->bytes = d->bytes;
     b->step++;
     return WA_OK;
 }

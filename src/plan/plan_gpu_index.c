@@ -116,6 +116,7 @@ static wa_status pick_begin(wa_plan_builder *b, const wa_node *n, wa_gpu_dispatc
     WA_TRY(wa__gpu_read(b, d, n->inputs[0]));
     WA_TRY(wa__gpu_read(b, d, n->inputs[1]));
     WA_TRY(wa__gpu_write(b, d, n->outputs[0]));
+    wa__gpu_looked_up(b, d, n);
     d->params[0] = (uint32_t)output_count(b, n);
     wa__gpu_cover(d, d->params[0], 64);
     return WA_OK;

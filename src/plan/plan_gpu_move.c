@@ -24,6 +24,7 @@ static wa_status gather_lower(wa_plan_builder *b, uint32_t node)
     WA_TRY(wa__gpu_read(b, &d, n->inputs[0]));
     WA_TRY(wa__gpu_read(b, &d, n->inputs[1]));
     WA_TRY(wa__gpu_write(b, &d, n->outputs[0]));
+    wa__gpu_looked_up(b, &d, n);
     memcpy(d.params, size, sizeof size);
     d.params[3] = (uint32_t)wa__count(wa__gpu_type(b, n->inputs[1]));
     d.params_count = 4;

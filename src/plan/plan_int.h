@@ -210,6 +210,8 @@ wa_status wa__gpu_read_raw(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t valu
 bool wa__gpu_is_raw(const wa_plan_builder *b, uint32_t value);
 /* Binds an output, making its block at the first write. */
 wa_status wa__gpu_write(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value);
+/* Of input 0 only as much is read as output 0 takes: its traffic counts so. */
+void wa__gpu_looked_up(const wa_plan_builder *b, wa_gpu_dispatch *d, const wa_node *n);
 /* Grid for `items` invocations in workgroups of `size`. */
 void wa__gpu_cover(wa_gpu_dispatch *d, uint64_t items, uint32_t size);
 wa_status wa__gpu_end(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t node, const uint32_t *code);

@@ -141,6 +141,23 @@ static void gpu_golden(void **state)
     wa__plan_free(p);
 }
 
+/* Arithmetic and traffic stand beside every dispatch and call, and are the same work on both targets. */
+static void work_is_counted(void **state)
+{
+    (void)state;
+    wa_plan *cpu = small_plan(WA_TARGET_CPU), *gpu = small_plan(WA_TARGET_WEBGPU);
+    assert_int_equal(cpu->calls[0].flops, 2 * 2 * 8 * 8);
+    assert_int_equal(cpu->calls[0].bytes, (16 + 64 + 16) * 4);
+    assert_int_equal(cpu->calls[1].flops, 0);
+    assert_int_equal(cpu->calls[3].flops, 2 * 2 * 8 * 24);
+    for (uint32_t i = 0; i < 4; i++) {
+        if (i != 1 && i != 2) assert_int_equal(gpu->dispatches[i].flops, cpu->calls[i].flops);
+        assert_int_equal(gpu->dispatches[i].bytes, cpu->calls[i].bytes);
+    }
+    wa__plan_free(cpu);
+    wa__plan_free(gpu);
+}
+
 static void round_trip(void **state)
 {
     (void)state;
@@ -268,7 +285,7 @@ static void memory_reuses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cpu_golden), cmocka_unit_test(gpu_golden), cmocka_unit_test(round_trip), cmocka_unit_test(hostile_bytes), cmocka_unit_test(aliasing_refused),
+        cmocka_unit_test(cpu_golden), cmocka_unit_test(gpu_golden), cmocka_unit_test(work_is_counted), cmocka_unit_test(round_trip), cmocka_unit_test(hostile_bytes), cmocka_unit_test(aliasing_refused),
         cmocka_unit_test(keys_differ), cmocka_unit_test(memory_reuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
