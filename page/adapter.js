@@ -4,6 +4,14 @@ import { settle } from './settle.js';
 const LIMITS = ['maxBufferSize', 'maxStorageBufferBindingSize', 'maxComputeWorkgroupStorageSize', 'maxComputeInvocationsPerWorkgroup',
   'maxComputeWorkgroupSizeX', 'maxComputeWorkgroupSizeY', 'maxComputeWorkgroupSizeZ', 'maxStorageBuffersPerShaderStage'];
 const FEATURES = ['shader-f16', 'subgroups', 'timestamp-query', 'chromium-experimental-subgroup-matrix'];
+
+// What is no feature of a device but is told as one: f16 matrices with f32 sums in 16x16x16, packed dot products.
+function derived(device, info) {
+  const matrix = c => c.componentType === 'f16' && c.resultComponentType === 'f32' && c.M === 16 && c.N === 16 && c.K === 16;
+  const configs = device.features.has('chromium-experimental-subgroup-matrix') ? Array.from(info.subgroupMatrixConfigs || []) : [];
+  const dots = Boolean(navigator.gpu.wgslLanguageFeatures && navigator.gpu.wgslLanguageFeatures.has('packed_4x8_integer_dot_product'));
+  return [...(configs.some(matrix) ? ['subgroup-matrix-f16'] : []), ...(dots ? ['packed-dot'] : [])];
+}
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|microsoft basic render|\bwarp\b|software/i;
 // A browser may name nothing (Firefox). Then the adapter's own speed decides: f32 multiply-adds per
 // second for each of the machine's hardware threads. A CPU thread under a software driver gives 1 to
@@ -75,7 +83,7 @@ export async function findAdapter() {
     } catch (e) {
       device = await request(adapter, features.filter(f => !f.startsWith('chromium-')));
     }
-    hello.features = FEATURES.filter(f => device.features.has(f));
+    hello.features = [...FEATURES.filter(f => device.features.has(f)), ...derived(device, info)];
     for (const k of LIMITS) hello.limits[k] = device.limits[k];
     hello.adapter = { vendor: info.vendor || '', architecture: info.architecture || '', device: info.device || '', description: info.description || '',
       fallback: Boolean(adapter.isFallbackAdapter || info.isFallbackAdapter) };

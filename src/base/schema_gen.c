@@ -465,6 +465,9 @@ const char *wa__transform_name(uint32_t v)
     case 7: return "bool_to_u32";
     case 8: return "copy2d";
     case 9: return "widen";
+    case 10: return "to_f16";
+    case 11: return "copy2d_f16";
+    case 12: return "transpose2d_f16";
     default: return NULL;
     }
 }

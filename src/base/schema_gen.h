@@ -349,6 +349,9 @@ typedef enum wa_transform {
     WA_TRANSFORM_BOOL_TO_U32 = 7,
     WA_TRANSFORM_COPY2D = 8,
     WA_TRANSFORM_WIDEN = 9,
+    WA_TRANSFORM_TO_F16 = 10,
+    WA_TRANSFORM_COPY2D_F16 = 11,
+    WA_TRANSFORM_TRANSPOSE2D_F16 = 12,
 } wa_transform;
 const char *wa__transform_name(uint32_t v); /* NULL when unknown */
 typedef enum wa_operand {

@@ -20,7 +20,7 @@ static uint32_t features_of(const json_t *list)
 {
     static const struct { const char *name; uint32_t bit; } known[] = {
         {"shader-f16", WA_FEATURE_F16}, {"subgroups", WA_FEATURE_SUBGROUPS}, {"timestamp-query", WA_FEATURE_TIMESTAMP},
-        {"chromium-experimental-subgroup-matrix", WA_FEATURE_SUBGROUP_MATRIX}};
+        {"chromium-experimental-subgroup-matrix", WA_FEATURE_SUBGROUP_MATRIX}, {"subgroup-matrix-f16", WA_FEATURE_MATRIX_F16}, {"packed-dot", WA_FEATURE_DOT8}};
     uint32_t bits = 0;
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *name = json_string_value(json_array_get(list, i));

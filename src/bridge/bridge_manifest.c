@@ -80,14 +80,13 @@ static wa_status pipelines(manifest *m)
 }
 
 /* --- weights -------------------------------------------------------------------------------------- */
-static int transform_pipeline(manifest *m, const wa_plan_weight *w)
+static int transform_pipeline(manifest *m, const wa_wgsl_spec *spec)
 {
-    uint32_t key = w->transform << 16 | w->dtype;
+    uint32_t key = spec->spec[0] << 16 | spec->spec[1];
     for (uint32_t i = 0; i < m->transform_count; i++)
         if (m->transform_keys[i] == key) return (int)i;
     if (m->transform_count == sizeof m->transform_keys / sizeof *m->transform_keys) return -1;
-    wa_wgsl_spec spec = {.kernel = WA_WGSL_TRANSFORM, .spec = {w->transform, w->dtype}};
-    json_t *o = pipeline(m, &spec, true, "transform");
+    json_t *o = pipeline(m, spec, true, "transform");
     if (!o) return -1;
     push(m, m->transform_pipelines, o);
     m->transform_keys[m->transform_count] = key;
@@ -97,17 +96,13 @@ static int transform_pipeline(manifest *m, const wa_plan_weight *w)
 /* The record of a transform: what wgsl_transform.c's params want, and where the result is bound. */
 static int transform_index(manifest *m, const wa_plan_weight *w)
 {
-    int pl = transform_pipeline(m, w);
+    wa_plan_upload u;
+    wa__plan_upload_of(m->p, (uint32_t)(w - m->p->weights), &u);
+    int pl = transform_pipeline(m, &u.spec);
     if (pl < 0) return -1;
-    uint64_t offset = w->dst_offset & ~(uint64_t)255, extra = (w->dst_offset - offset) / 4;
-    bool packed = wa__dtype_is_packed((wa_dtype)w->dtype);
-    unsigned unit = packed ? 1 : wa__dtype_size((wa_dtype)w->dtype);
-    bool matrix = w->transform == WA_TRANSFORM_COPY2D || w->transform == WA_TRANSFORM_TRANSPOSE2D;
-    uint64_t count = packed ? w->dst_length / 4 : unit ? w->length / unit : 0, cols = matrix ? w->p[1] : count;
-    json_t *o = json_pack("{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I}", "pipeline", pl, "unit", (int)unit, "rows", (json_int_t)(matrix ? w->p[0] : 1),
-                          "cols", (json_int_t)(cols ? cols : 1), "ld", (json_int_t)(matrix ? w->p[3] : count), "word",
-                          (json_int_t)(extra + (matrix ? w->p[4] : 0)), "bind_offset", (json_int_t)offset, "bind_size",
-                          (json_int_t)(w->dst_length + extra * 4));
+    json_t *o = json_pack("{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I}", "pipeline", pl, "unit", (int)u.unit, "rows", (json_int_t)u.rows, "cols",
+                          (json_int_t)(u.cols ? u.cols : 1), "ld", (json_int_t)u.ld, "word", (json_int_t)u.word, "bind_offset",
+                          (json_int_t)u.bind_offset, "bind_size", (json_int_t)u.bind_size);
     push(m, m->transforms, o);
     return (int)json_array_size(m->transforms) - 1;
 }

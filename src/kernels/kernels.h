@@ -45,6 +45,7 @@ typedef struct wa_wgsl_spec {
     uint32_t kernel;               /* wa_wgsl_kernel */
     uint32_t spec[WA_WGSL_SPEC_MAX]; /* meaning per kernel: types, tiles, fusions, weight dims */
     uint32_t code_offset, code_count; /* elementwise chains: words in the plan's code table */
+    uint32_t half; /* bit i: binding i holds f16 elements; only where the kernel's row allows it */
 } wa_wgsl_spec;
 typedef struct wa_wgsl_info {
     const char *name;
@@ -53,7 +54,9 @@ typedef struct wa_wgsl_info {
     uint32_t workgroup_bytes;
     uint32_t features; /* WA_FEATURE_* needed */
 } wa_wgsl_info;
-enum { WA_FEATURE_F16 = 1, WA_FEATURE_SUBGROUPS = 2, WA_FEATURE_SUBGROUP_MATRIX = 4, WA_FEATURE_TIMESTAMP = 8 };
+enum { WA_FEATURE_F16 = 1, WA_FEATURE_SUBGROUPS = 2, WA_FEATURE_SUBGROUP_MATRIX = 4, WA_FEATURE_TIMESTAMP = 8,
+       WA_FEATURE_MATRIX_F16 = 16, /* subgroup matrices of f16 with f32 sums, 16x16x16 */
+       WA_FEATURE_DOT8 = 32 /* dot4I8Packed and its kin */ };
 typedef enum wa_wgsl_kernel {
     WA_WGSL_MATMUL = 1,      /* product with a packed constant: wgsl_matmul.c */
     WA_WGSL_MATMUL_ANY = 2,  /* product of any two strided matrices */

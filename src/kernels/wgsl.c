@@ -34,7 +34,14 @@ void wa__wgsl_put(wa_wgsl_emit *e, const char *format, ...)
 
 void wa__wgsl_storage(wa_wgsl_emit *e, uint32_t index, const char *name, const char *element, bool write)
 {
-    wa__wgsl_put(e, "@group(0) @binding(%u) var<storage, %s> %s: array<%s>;\n", index, write ? "read_write" : "read", name, element);
+    wa__wgsl_put(e, "@group(0) @binding(%u) var<storage, %s> %s: array<%s>;\n", index, write ? "read_write" : "read", name,
+                 wa__wgsl_held(e, index, element));
+}
+
+const char *wa__wgsl_held(const wa_wgsl_emit *e, uint32_t index, const char *element)
+{
+    if (!(e->half >> index & 1)) return element;
+    return strcmp(element, "vec4f") == 0 ? "vec4h" : strcmp(element, "f32") == 0 ? "f16" : element;
 }
 
 void wa__wgsl_params(wa_wgsl_emit *e, uint32_t index, uint32_t n)
@@ -72,14 +79,21 @@ wa_status wa__wgsl_check(const wa_wgsl_spec *s, const uint32_t *code, wa_wgsl_in
     const wa_wgsl_row *row = rows[s->kernel];
     WA_TRY(row->check(s->spec, s->code_count ? code + s->code_offset : NULL, s->code_count, &local, err));
     local.name = row->name;
+    if (s->half) {
+        if (s->half & ~(row->halves ? row->halves(s->spec, s->code_count ? code + s->code_offset : NULL, &local) : 0u))
+            return wa__fail(err, WA_VERIFY, "%s: bindings %#x cannot hold 16-bit floats", row->name, s->half);
+        local.features |= WA_FEATURE_F16;
+    }
     if (info) *info = local;
     return WA_OK;
 }
 
 wa_status wa__wgsl_generate(const wa_wgsl_spec *s, const uint32_t *code, wa_buf *out, wa_error *err)
 {
-    wa_wgsl_emit e = {out, err, WA_OK};
-    WA_TRY(wa__wgsl_check(s, code, NULL, err));
+    wa_wgsl_emit e = {out, err, WA_OK, s->half};
+    wa_wgsl_info info;
+    WA_TRY(wa__wgsl_check(s, code, &info, err));
+    if (info.features & WA_FEATURE_F16) wa__wgsl_put(&e, "enable f16;\n");
     rows[s->kernel]->generate(s->spec, s->code_count ? code + s->code_offset : NULL, &e);
     return e.status;
 }

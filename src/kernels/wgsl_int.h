@@ -7,6 +7,7 @@ typedef struct wa_wgsl_emit {
     wa_buf *out;
     wa_error *err;
     wa_status status;
+    uint32_t half; /* bindings of f16 elements: wa__wgsl_storage declares them so */
 } wa_wgsl_emit;
 void wa__wgsl_put(wa_wgsl_emit *e, const char *format, ...) WA_PRINTF(2, 3);
 
@@ -15,6 +16,9 @@ typedef struct wa_wgsl_row {
     const char *name;
     wa_status (*check)(const uint32_t *spec, const uint32_t *code, uint32_t code_count, wa_wgsl_info *info, wa_error *err);
     void (*generate)(const uint32_t *spec, const uint32_t *code, wa_wgsl_emit *e);
+    /* Bindings that may hold f16 (spec checked, info filled in); NULL: none. A generator that has it reads them
+     * as vec4f(x[i]) or f32(x[i]) and writes o[i] = T(v), T being wa__wgsl_held. */
+    uint32_t (*halves)(const uint32_t *spec, const uint32_t *code, const wa_wgsl_info *info);
 } wa_wgsl_row;
 extern const wa_wgsl_row wa__wgsl_cumulate;
 extern const wa_wgsl_row wa__wgsl_conv, wa__wgsl_conv_any, wa__wgsl_conv_depthwise, wa__wgsl_window_pool, wa__wgsl_axis_taps,
@@ -26,8 +30,11 @@ extern const wa_wgsl_row wa__wgsl_round_to, wa__wgsl_quantize, wa__wgsl_unpack;
 extern const wa_wgsl_row wa__wgsl_pick, wa__wgsl_scatter, wa__wgsl_pad, wa__wgsl_generate_row, wa__wgsl_place, wa__wgsl_topk, wa__wgsl_compact, wa__wgsl_unique,
     wa__wgsl_nms, wa__wgsl_square;
 
-/* Declares storage binding `index`: element is f32, vec4f, u32... */
+/* Declares storage binding `index`: element is f32, vec4f, u32...; f32 and vec4f become f16 and vec4h where the
+ * binding holds f16. */
 void wa__wgsl_storage(wa_wgsl_emit *e, uint32_t index, const char *name, const char *element, bool write);
+/* The type that binding `index` holds for element f32 or vec4f: itself, or f16 or vec4h. */
+const char *wa__wgsl_held(const wa_wgsl_emit *e, uint32_t index, const char *element);
 /* Params of n vec4u (p.a[0..n)) at binding `index`. */
 void wa__wgsl_params(wa_wgsl_emit *e, uint32_t index, uint32_t n);
 /* fn activate(x: f32) -> f32 for FusedMatMul's act; 0 emits nothing. `type` is f32 or vec4f. */

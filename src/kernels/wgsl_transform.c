@@ -1,4 +1,4 @@
-/* Weights at upload: source bytes in a staging buffer become f32 or i32 words at their place. The CPU
+/* Weights at upload: source bytes in a staging buffer become f32, f16 or i32 at their place. The CPU
  * twin is wa__plan_transform. spec: 0 wa_transform, 1 source dtype. bindings: staging, destination.
  * params: {rows, cols, dst leading dim, dst word of element [0,0]} {source byte offset, first element,
  * element count, 0}: element i is row i/cols, column i%cols of the source; a piece of a large weight
@@ -15,7 +15,7 @@ static wa_status check(const uint32_t *s, const uint32_t *code, uint32_t code_co
     (void)code;
     bool ok = false;
     switch (s[0]) {
-    case WA_TRANSFORM_COPY2D: case WA_TRANSFORM_TRANSPOSE2D: ok = widens(s[1]); break;
+    case WA_TRANSFORM_COPY2D: case WA_TRANSFORM_TRANSPOSE2D: case WA_TRANSFORM_COPY2D_F16: case WA_TRANSFORM_TRANSPOSE2D_F16: case WA_TRANSFORM_TO_F16: ok = widens(s[1]); break;
     case WA_TRANSFORM_BF16_TO_F32: ok = s[1] == WA_BF16; break;
     case WA_TRANSFORM_F16_TO_F32: ok = s[1] == WA_F16; break;
     case WA_TRANSFORM_F64_TO_F32: ok = s[1] == WA_F64; break;
@@ -28,6 +28,25 @@ static wa_status check(const uint32_t *s, const uint32_t *code, uint32_t code_co
     info->binding_count = 2;
     info->write_mask = 2;
     return WA_OK;
+}
+
+static bool makes_halves(uint32_t t) { return t == WA_TRANSFORM_COPY2D_F16 || t == WA_TRANSFORM_TRANSPOSE2D_F16 || t == WA_TRANSFORM_TO_F16; }
+static uint32_t halves(const uint32_t *s, const uint32_t *code, const wa_wgsl_info *info)
+{
+    (void)code, (void)info;
+    return makes_halves(s[0]) ? 2 : 0;
+}
+
+/* fn half(u): the f16 nearest to the float of these bits, the even one of two; bits only, so that every
+ * driver rounds alike. A NaN stays one. */
+static void half_function(wa_wgsl_emit *e)
+{
+    put(e, "fn half(u: u32) -> f16 {\n  let a = u & 0x7fffffffu; let s = (u >> 16u) & 0x8000u; var h = 0x7c00u;\n"
+           "  if (a > 0x7f800000u) { h = 0x7e00u; }\n"
+           "  else if (a >= 0x38800000u) { if (a < 0x477ff000u) { h = (a + 0xfffu + ((a >> 13u) & 1u) - 0x38000000u) >> 13u; } }\n"
+           "  else if (a > 0x33000000u) {\n    let shift = 126u - (a >> 23u); let m = (a & 0x7fffffu) | 0x800000u; let low = m & ((1u << shift) - 1u);\n"
+           "    h = m >> shift; let tie = 1u << (shift - 1u); h += u32(low > tie || (low == tie && (h & 1u) == 1u));\n  } else { h = 0u; }\n"
+           "  return bitcast<vec2<f16>>(s | h).x;\n}\n");
 }
 
 /* fn value(at): the u32 bits of the element whose first byte is `at` (aligned to its size). */
@@ -76,8 +95,10 @@ static void generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit *e)
     (void)code;
     uint32_t unit = wa__dtype_size((wa_dtype)s[1]);
     wa__wgsl_storage(e, 0, "x", "u32", false);
-    wa__wgsl_storage(e, 1, "o", "u32", true);
+    bool half = makes_halves(s[0]);
+    wa__wgsl_storage(e, 1, "o", half ? "f16" : "u32", true);
     wa__wgsl_params(e, 2, 2);
+    if (half) half_function(e);
     if (s[0] == WA_TRANSFORM_WIDEN) {
         widen(s[1], e);
         return;
@@ -85,8 +106,8 @@ static void generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit *e)
     reader(s[1], s[0] == WA_TRANSFORM_BOOL_TO_U32, e);
     put(e, "@compute @workgroup_size(64)\nfn main(@builtin(global_invocation_id) g: vec3u, @builtin(num_workgroups) nw: vec3u) {\n"
            "  let k = g.y * (nw.x * 64u) + g.x;\n  if (k >= p.a[1].z) { return; }\n  let i = p.a[1].y + k;\n");
-    if (s[0] == WA_TRANSFORM_TRANSPOSE2D) put(e, "  let to = p.a[0].w + i %% p.a[0].y * p.a[0].z + i / p.a[0].y;\n");
+    if (s[0] == WA_TRANSFORM_TRANSPOSE2D || s[0] == WA_TRANSFORM_TRANSPOSE2D_F16) put(e, "  let to = p.a[0].w + i %% p.a[0].y * p.a[0].z + i / p.a[0].y;\n");
     else put(e, "  let to = p.a[0].w + i / p.a[0].y * p.a[0].z + i %% p.a[0].y;\n");
-    put(e, "  o[to] = value(p.a[1].x + k * %uu);\n}\n", unit);
+    put(e, half ? "  o[to] = half(value(p.a[1].x + k * %uu));\n}\n" : "  o[to] = value(p.a[1].x + k * %uu);\n}\n", unit);
 }
-const wa_wgsl_row wa__wgsl_transform_row = {"transform", check, generate};
+const wa_wgsl_row wa__wgsl_transform_row = {"transform", check, generate, halves};

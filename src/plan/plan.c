@@ -37,7 +37,7 @@ _Static_assert(sizeof(wa_plan_entry) == 40, "layout");
 _Static_assert(sizeof(wa_plan_io) == 120, "layout");
 _Static_assert(sizeof(wa_plan_segment) == 40, "layout");
 _Static_assert(sizeof(wa_plan_transfer) == 56, "layout");
-_Static_assert(sizeof(wa_plan_pipeline) == 116, "layout");
+_Static_assert(sizeof(wa_plan_pipeline) == 120, "layout");
 _Static_assert(sizeof(wa_plan_bind) == 24, "layout");
 _Static_assert(sizeof(wa_plan_dispatch) == 72, "layout");
 _Static_assert(sizeof(wa_plan_call) == 48, "layout");

@@ -42,7 +42,7 @@ typedef struct wa_plan_weight {
     uint64_t dst_offset, dst_length; /* in the buffer, 4-aligned */
     uint32_t source, buffer;
     uint32_t transform;              /* wa_transform */
-    uint32_t p[7];                   /* COPY2D, TRANSPOSE2D: {rows, cols (of the source), src dtype, dst leading dim, dst column, 0, 0}, elements f32 after conversion */
+    uint32_t p[7];                   /* COPY2D, TRANSPOSE2D: {rows, cols (of the source), src dtype, dst leading dim, dst column, 0, 0}, elements f32 (_F16: f16) after conversion */
     wa_text name;
     uint32_t dtype;                  /* of the source */
 } wa_plan_weight;
@@ -245,7 +245,7 @@ wa_status wa__plan_transform(const wa_plan *p, uint32_t weight, const uint8_t *s
 /* How a page uploads a GPU weight that has a transform (any but NONE): source bytes go to the STAGING
  * buffer a piece at a time (whole elements), then the transform kernel runs over the piece with
  * bindings {staging, [bind_offset, bind_offset + bind_size) of the weight's buffer} and parameters
- * {rows, cols, ld, word} {byte offset in staging, first element, element count, 0} (32 bytes, written
+ * {rows, cols, ld, word} {byte offset in staging, first element, element count, 0} (32 bytes, word counts elements of the destination, 4 or 2 bytes each; written
  * to the PARAMS buffer's start before its own contents), one invocation an element, 64 a workgroup,
  * x up to 65535 workgroups, then y. */
 typedef struct wa_plan_upload {

@@ -9,7 +9,7 @@ static uint32_t memory_of(wa_target t) { return t == WA_TARGET_CPU ? WA_MEM_CPU 
 static uint64_t bytes_in(const wa_plan_builder *b, uint32_t memory, uint32_t value)
 {
     const wa_tensor_type *t = &b->g->values[value].type;
-    return memory == WA_MEM_CPU ? wa__bytes(t) : memory == WA_MEM_NN ? wa__plan_nn_bytes(b, t) : wa__plan_gpu_bytes(t);
+    return memory == WA_MEM_CPU ? wa__bytes(t) : memory == WA_MEM_NN ? wa__plan_nn_bytes(b, t) : wa__plan_gpu_bytes(b, value);
 }
 static uint32_t dtype_in(const wa_plan_builder *b, uint32_t memory, uint32_t value)
 {
@@ -439,6 +439,7 @@ static wa_status build(wa_plan_builder *b)
     WA_TRY(wa__plan_text_add(b, WA_STR(""), &none));
     WA_TRY(sources(b));
     WA_TRY(classify(b));
+    WA_TRY(wa__plan_gpu_forms(b));
     WA_TRY(describe(b));
     WA_TRY(inputs(b));
     WA_TRY(lower(b));
@@ -490,6 +491,7 @@ static void builder_done(wa_plan_builder *b)
     wa__free(b->packed.ptr);
     wa__free(b->params.ptr);
     wa__free(b->root);
+    wa__free(b->form);
     wa__free(b->node_target);
     wa__free(b->node_reason);
     wa__free(b->places);
@@ -508,10 +510,11 @@ wa_status wa__plan_build(const wa_graph *g, const wa_plan_options *o, wa_plan **
     if (!b.t.invocations) b.t.invocations = 256;
     b.info.params_buffer = WA_NONE;
     b.root = wa__alloc(g->value_count + 1u, sizeof *b.root);
+    b.form = wa__alloc(g->value_count + 1u, 1);
     b.places = wa__alloc(g->value_count + 1u, sizeof *b.places);
     b.node_target = wa__alloc(g->node_count + 1u, sizeof *b.node_target);
     b.node_reason = wa__alloc(g->node_count + 1u, sizeof *b.node_reason);
-    wa_status s = b.root && b.places && b.node_target && b.node_reason ? WA_OK : wa__no_memory(err, "a plan");
+    wa_status s = b.root && b.form && b.places && b.node_target && b.node_reason ? WA_OK : wa__no_memory(err, "a plan");
     if (s == WA_OK && b.t.target == WA_TARGET_WEBNN) s = wa__plan_nn_init(&b);
     if (s == WA_OK) s = build(&b);
     if (s == WA_OK) s = pack(&b, out);

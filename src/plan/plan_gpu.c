@@ -13,8 +13,6 @@ wa_dtype wa__plan_device_dtype(wa_dtype d)
     }
 }
 
-uint64_t wa__plan_gpu_bytes(const wa_tensor_type *t) { return (uint64_t)wa__count(t) * 4; }
-
 static const wa_gpu_row *row_of(wa_op op)
 {
     static const wa_gpu_row elementwise = {WA_OP_Elementwise, wa__gpu_elementwise_refuses, wa__gpu_elementwise};
@@ -71,10 +69,17 @@ wa_status wa__plan_gpu_node(wa_plan_builder *b, uint32_t node)
     return row_of(n->op)->lower(b, node);
 }
 
+uint32_t wa__plan_gpu_node_forms(wa_plan_builder *b, uint32_t node, bool output, uint32_t index)
+{
+    const wa_node *n = &b->g->nodes[node];
+    const wa_gpu_row *r = row_of(n->op);
+    return r && r->forms && !hollow(b, n) ? r->forms(b, n, output, index) : 1u << WA_FORM_F32;
+}
+
 /* --- weights --------------------------------------------------------------------------------------- */
 typedef struct packed { /* a constant already on the GPU in this form */
     uint32_t root, rows, ld, buffer; /* rows of the constant taken as another matrix than it is, 0 */
-    bool transposed;
+    bool transposed, half; /* half: elements are f16 */
     uint64_t offset, bytes;
 } packed;
 
@@ -106,6 +111,12 @@ static wa_transform plain_transform(wa_dtype d)
     }
 }
 
+static wa_transform matrix_transform(bool half, bool turned)
+{
+    if (half) return turned ? WA_TRANSFORM_TRANSPOSE2D_F16 : WA_TRANSFORM_COPY2D_F16;
+    return turned ? WA_TRANSFORM_TRANSPOSE2D : WA_TRANSFORM_COPY2D;
+}
+
 /* One piece of a constant expression to its place in the packed matrix. */
 static wa_status upload(wa_plan_builder *b, const packed *k, const wa_plan_piece *piece, bool natural)
 {
@@ -113,12 +124,14 @@ static wa_status upload(wa_plan_builder *b, const packed *k, const wa_plan_piece
     wa_plan_weight *w;
     WA_TRY(wa__plan_weight_add(b, v, k->buffer, &w));
     bool turned = piece->transposed != k->transposed;
-    uint64_t row = k->transposed ? piece->col : piece->row, col = k->transposed ? piece->row : piece->col, skip = row * k->ld * 4;
+    uint64_t row = k->transposed ? piece->col : piece->row, col = k->transposed ? piece->row : piece->col, unit = k->half ? 2 : 4;
+    bool whole = natural || (!turned && piece->cols == k->ld && piece->rows * piece->cols * unit == k->bytes);
+    uint64_t skip = row * k->ld * unit;
     w->dst_offset = k->offset + skip;
     w->dst_length = k->bytes - skip;
-    w->transform = plain_transform(v->type.dtype);
-    if (natural || (!turned && piece->cols == k->ld && piece->rows * piece->cols * 4 == k->bytes)) return WA_OK;
-    w->transform = turned ? WA_TRANSFORM_TRANSPOSE2D : WA_TRANSFORM_COPY2D;
+    w->transform = k->half ? (v->type.dtype == WA_F16 ? WA_TRANSFORM_NONE : WA_TRANSFORM_TO_F16) : plain_transform(v->type.dtype);
+    if (whole) return WA_OK;
+    w->transform = matrix_transform(k->half, turned);
     w->p[0] = (uint32_t)piece->rows;
     w->p[1] = (uint32_t)piece->cols;
     w->p[2] = v->type.dtype;
@@ -170,7 +183,8 @@ static wa_status weight(wa_plan_builder *b, uint32_t root, bool transposed, uint
     }
     uint64_t rows = transposed ? e.cols : e.rows, cols = transposed ? e.rows : e.cols;
     packed k = {.root = root, .transposed = transposed, .rows = as_rows, .ld = ld ? ld : (uint32_t)cols};
-    k.bytes = rows * k.ld * 4;
+    k.half = b->form[root] == WA_FORM_F16;
+    k.bytes = wa__align_up(rows * k.ld * (k.half ? 2 : 4), 4);
     WA_TRY(weight_take(b, k.bytes, &k.buffer, &k.offset));
     for (uint32_t i = 0; i < e.count; i++) WA_TRY(upload(b, &k, &e.piece[i], e.count == 1 && !transposed && !e.piece[0].transposed && k.ld == cols));
     k.ld = ld;
@@ -189,12 +203,13 @@ wa_gpu_dispatch wa__gpu_begin(wa_plan_builder *b, uint32_t kernel)
     return d;
 }
 
-static wa_status bind_block(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t block, uint64_t bytes, bool write)
+static wa_status bind_block(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t block, uint64_t bytes, bool half, bool write)
 {
     wa_plan_bind *n = wa__plan_push(b, WA_SEC_BINDS);
     if (!n) return wa__no_memory(b->err, "the plan");
     n->size = bytes ? bytes : 4; /* a binding has room for one word at least */
     n->write = write;
+    if (half) d->spec.half |= 1u << (d->read_count + d->write_count + d->weight_count);
     d->bytes += bytes;
     wa__plan_block_use(b, WA_MEM_GPU, block, b->step);
     if (write) d->write[d->write_count++] = block;
@@ -213,6 +228,8 @@ static wa_status bind_weight(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t ro
     n->buffer = k->buffer;
     n->offset = k->offset;
     n->size = k->bytes;
+    if (k->half) d->spec.half |= 1u << (d->read_count + d->write_count + d->weight_count);
+    d->weight_count++;
     d->bytes += k->bytes;
     return WA_OK;
 }
@@ -222,7 +239,7 @@ wa_status wa__gpu_read(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value)
     if (wa__plan_empty(b, value)) WA_TRY(wa__plan_empty_block(b, WA_MEM_GPU, value));
     uint32_t root = b->root[value], block = b->places[root].block[WA_MEM_GPU];
     if (block == WA_NONE) return bind_weight(b, d, root, false, 0, 0);
-    return bind_block(b, d, block, wa__plan_gpu_bytes(wa__gpu_type(b, value)), false);
+    return bind_block(b, d, block, wa__plan_gpu_bytes(b, value), wa__gpu_form(b, value) != WA_FORM_F32, false);
 }
 
 bool wa__gpu_is_raw(const wa_plan_builder *b, uint32_t value)
@@ -252,9 +269,9 @@ wa_status wa__gpu_read_packed(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t v
 wa_status wa__gpu_write(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value)
 {
     uint32_t *block = &b->places[b->root[value]].block[WA_MEM_GPU];
-    uint64_t bytes = wa__plan_gpu_bytes(wa__gpu_type(b, value));
+    uint64_t bytes = wa__plan_gpu_bytes(b, value);
     if (*block == WA_NONE) WA_TRY(wa__plan_block_add(b, WA_MEM_GPU, bytes, block));
-    return bind_block(b, d, *block, bytes, true);
+    return bind_block(b, d, *block, bytes, wa__gpu_form(b, value) != WA_FORM_F32, true);
 }
 
 void wa__gpu_looked_up(const wa_plan_builder *b, wa_gpu_dispatch *d, const wa_node *n)
@@ -276,7 +293,7 @@ static wa_status pipeline(wa_plan_builder *b, wa_wgsl_spec *s, const uint32_t *c
     const uint32_t *table = b->sec[WA_SEC_CODE].ptr;
     for (size_t i = 0; i < b->sec[WA_SEC_PIPELINES].count; i++) {
         const wa_wgsl_spec *p = &((wa_plan_pipeline *)b->sec[WA_SEC_PIPELINES].ptr)[i].spec;
-        if (p->kernel != s->kernel || memcmp(p->spec, s->spec, sizeof s->spec) != 0 || p->code_count != s->code_count) continue;
+        if (p->kernel != s->kernel || p->half != s->half || memcmp(p->spec, s->spec, sizeof s->spec) != 0 || p->code_count != s->code_count) continue;
         if (s->code_count && memcmp(table + p->code_offset, code, s->code_count * 4u) != 0) continue;
         *out = (uint32_t)i;
         return WA_OK;

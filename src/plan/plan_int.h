@@ -99,6 +99,11 @@ typedef struct wa_plan_nn_state { /* plan_nn.c: the WebNN segment being made */
     wa_text label;
 } wa_plan_nn_state;
 
+/* How a value's elements lie on the GPU. F32: dense, row-major. F16: the same in two bytes each, the whole rounded
+ * up to 4. TILES: a matrix [M,K] (all dims but the last as one), K a multiple of 16, as 16x16 tiles of f16, 512
+ * bytes each, in the order [ceil(M/16)][K/16][16][16]; rows past M are there, with any contents. */
+enum { WA_FORM_F32 = 0, WA_FORM_F16 = 1, WA_FORM_TILES = 2 };
+
 typedef struct wa_plan_builder {
     const wa_graph *g;
     const wa_plan_options *o;
@@ -107,6 +112,8 @@ typedef struct wa_plan_builder {
     wa_plan_info info;
     wa_plan_target t;       /* limits filled in */
     uint32_t *root;         /* per value: the value whose bytes it shares */
+    uint8_t *form;          /* per root value: WA_FORM_*, decided before lowering (plan_gpu_forms.c) */
+    bool activations_f16;   /* the GPU may hold activations as f16 */
     uint8_t *node_target;   /* per node: wa_target, 0: nothing to do (view or constant) */
     const char **node_reason;
     wa_plan_place *places;  /* per value, of roots */
@@ -179,7 +186,13 @@ wa_status wa__plan_gpu_node(wa_plan_builder *b, uint32_t node);
 wa_dtype wa__plan_device_dtype(wa_dtype d);
 /* Params, weights, staging and query buffers, once every node is lowered. */
 wa_status wa__plan_gpu_finish(wa_plan_builder *b);
-uint64_t wa__plan_gpu_bytes(const wa_tensor_type *t);
+
+/* plan_gpu_forms.c: decides every root value's form; bytes of a value in its form. */
+wa_status wa__plan_gpu_forms(wa_plan_builder *b);
+uint64_t wa__plan_gpu_bytes(const wa_plan_builder *b, uint32_t value);
+static inline uint32_t wa__gpu_form(const wa_plan_builder *b, uint32_t value) { return b->form[b->root[value]]; }
+/* Forms (a bit each) that a WebGPU node takes or makes there. */
+uint32_t wa__plan_gpu_node_forms(wa_plan_builder *b, uint32_t node, bool output, uint32_t index);
 
 /* plan_flops.c: floating-point operations of products, convolutions, attention, recurrences and norms; 0 for
  * everything else. */
@@ -195,12 +208,12 @@ typedef struct wa_gpu_dispatch { /* one dispatch being made */
     uint64_t flops, bytes;
     uint32_t bind_first;
     uint32_t read[WA_PLAN_BINDINGS_MAX], write[WA_PLAN_BINDINGS_MAX]; /* blocks */
-    uint32_t read_count, write_count;
+    uint32_t read_count, write_count, weight_count; /* blocks bound, constants bound */
 } wa_gpu_dispatch;
 wa_gpu_dispatch wa__gpu_begin(wa_plan_builder *b, uint32_t kernel);
 /* Binds a value: an activation's block, or a constant in its natural dense form. */
 wa_status wa__gpu_read(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value);
-/* Binds a constant matrix as [rows, ld] f32, transposed first if asked. */
+/* Binds a constant matrix as [rows, ld] in its form, transposed first if asked. */
 wa_status wa__gpu_read_matrix(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value, bool transposed, uint32_t ld);
 /* A constant taken as a matrix of `rows` rows, whatever its rank, bound transposed: [cols, ld] f32. */
 bool wa__gpu_packs(const wa_plan_builder *b, uint32_t value, uint32_t rows);
@@ -220,6 +233,9 @@ typedef struct wa_gpu_row {
     wa_op op;
     const char *(*refuses)(wa_plan_builder *b, const wa_node *n); /* NULL: never */
     wa_status (*lower)(wa_plan_builder *b, uint32_t node);
+    /* Forms (bit 1 << WA_FORM_*) that it reads at an input or writes at an output; NULL: f32. Lowering asks
+     * wa__gpu_form for what became of it; f16 bindings are marked in the spec's `half` by themselves. */
+    uint32_t (*forms)(wa_plan_builder *b, const wa_node *n, bool output, uint32_t index);
 } wa_gpu_row;
 extern const wa_gpu_row wa__gpu_reduce_rows[];
 extern const wa_gpu_row wa__gpu_math_rows[], wa__gpu_move_rows[], wa__gpu_seq_rows[]; /* end with op NONE */
@@ -241,6 +257,15 @@ static inline uint32_t wa__gpu_bits(float f)
     memcpy(&u, &f, 4);
     return u;
 }
+
+/* A transform that places rows and columns (p holds them). */
+static inline bool wa__plan_matrix_transform(uint32_t t)
+{
+    return t == WA_TRANSFORM_COPY2D || t == WA_TRANSFORM_TRANSPOSE2D || t == WA_TRANSFORM_COPY2D_F16 || t == WA_TRANSFORM_TRANSPOSE2D_F16;
+}
+
+/* One whose destination holds f16. */
+static inline bool wa__plan_half_transform(uint32_t t) { return t == WA_TRANSFORM_TO_F16 || t == WA_TRANSFORM_COPY2D_F16 || t == WA_TRANSFORM_TRANSPOSE2D_F16; }
 
 /* plan_verify.c and the parts it is made of */
 bool wa__plan_in_buffer(const wa_plan *p, uint32_t buffer, wa_target target, uint64_t offset, uint64_t length);

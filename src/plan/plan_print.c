@@ -37,7 +37,7 @@ static wa_status print_head(const wa_plan *p, wa_buf *out, wa_error *err)
         else P(" source %u+%llu", w->source, U(w->offset));
         P(" %llu %s", U(w->length), wa__transform_name(w->transform));
         if (w->buffer != WA_NONE) P(" -> buffer %u+%llu %llu", w->buffer, U(w->dst_offset), U(w->dst_length));
-        if (w->transform == WA_TRANSFORM_COPY2D || w->transform == WA_TRANSFORM_TRANSPOSE2D)
+        if (wa__plan_matrix_transform(w->transform))
             P(" [%u,%u] ld %u col %u", w->p[0], w->p[1], w->p[3], w->p[4]);
         P("\n");
     }
@@ -50,6 +50,7 @@ static wa_status print_head(const wa_plan *p, wa_buf *out, wa_error *err)
         while (last && !s->spec[last - 1]) last--;
         P("pipeline %u %s spec", i, wa__plan_text(p, p->pipelines[i].label));
         for (uint32_t k = 0; k < last; k++) P(" %u", s->spec[k]);
+        if (s->half) P(" half %#x", s->half);
         if (s->code_count) P(" code %u+%u", s->code_offset, s->code_count);
         P("\n");
     }

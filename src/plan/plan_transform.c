@@ -17,13 +17,22 @@ static float widened(uint32_t dtype, const uint8_t *src, uint64_t i)
 
 static void put(uint8_t *dst, uint64_t i, const void *word) { memcpy(dst + i * 4, word, 4); }
 
+static void put_half(uint8_t *dst, uint64_t i, float f)
+{
+    uint16_t h = wa__f32_to_f16(f);
+    memcpy(dst + i * 2, &h, 2);
+}
+
 static void matrix(const wa_plan_weight *w, const uint8_t *src, uint8_t *dst)
 {
+    bool half = wa__plan_half_transform(w->transform), turned = w->transform == WA_TRANSFORM_TRANSPOSE2D || w->transform == WA_TRANSFORM_TRANSPOSE2D_F16;
     uint64_t rows = w->p[0], cols = w->p[1], ld = w->p[3], col = w->p[4];
     for (uint64_t r = 0; r < rows; r++) {
         for (uint64_t c = 0; c < cols; c++) {
             float f = widened(w->dtype, src, r * cols + c);
-            put(dst, w->transform == WA_TRANSFORM_COPY2D ? r * ld + col + c : c * ld + col + r, &f);
+            uint64_t to = turned ? c * ld + col + r : r * ld + col + c;
+            if (half) put_half(dst, to, f);
+            else put(dst, to, &f);
         }
     }
 }
@@ -67,7 +76,12 @@ wa_status wa__plan_transform(const wa_plan *p, uint32_t weight, const uint8_t *s
         if (w->length) memcpy(dst, src, (size_t)w->length);
         return WA_OK;
     case WA_TRANSFORM_COPY2D:
-    case WA_TRANSFORM_TRANSPOSE2D: matrix(w, src, dst); return WA_OK;
+    case WA_TRANSFORM_TRANSPOSE2D:
+    case WA_TRANSFORM_COPY2D_F16:
+    case WA_TRANSFORM_TRANSPOSE2D_F16: matrix(w, src, dst); return WA_OK;
+    case WA_TRANSFORM_TO_F16:
+        for (uint64_t i = 0; i < w->length / wa__dtype_size((wa_dtype)w->dtype); i++) put_half(dst, i, widened(w->dtype, src, i));
+        return WA_OK;
     case WA_TRANSFORM_I64_TO_I32: return narrow(p, w, src, dst, err);
     case WA_TRANSFORM_BOOL_TO_U32:
         for (uint64_t i = 0; i < w->length; i++) {
@@ -91,16 +105,17 @@ wa_status wa__plan_transform(const wa_plan *p, uint32_t weight, const uint8_t *s
 void wa__plan_upload_of(const wa_plan *p, uint32_t weight, wa_plan_upload *out)
 {
     const wa_plan_weight *w = &p->weights[weight];
-    bool matrix2d = w->transform == WA_TRANSFORM_COPY2D || w->transform == WA_TRANSFORM_TRANSPOSE2D;
+    bool matrix2d = wa__plan_matrix_transform(w->transform), half = wa__plan_half_transform(w->transform);
     memset(out, 0, sizeof *out);
     out->spec.kernel = WA_WGSL_TRANSFORM;
     out->spec.spec[0] = w->transform;
     out->spec.spec[1] = w->dtype;
+    out->spec.half = half ? 2 : 0;
     out->unit = wa__dtype_is_packed((wa_dtype)w->dtype) ? 1 : wa__dtype_size((wa_dtype)w->dtype);
     out->rows = matrix2d ? w->p[0] : 1;
-    out->cols = matrix2d ? w->p[1] : (uint32_t)(w->dst_length / 4);
+    out->cols = matrix2d ? w->p[1] : (uint32_t)(half ? w->length / out->unit : w->dst_length / 4);
     out->ld = matrix2d ? w->p[3] : out->cols;
     out->bind_offset = w->dst_offset & ~(uint64_t)(WA_PLAN_ALIGN_GPU - 1);
     out->bind_size = w->dst_offset + w->dst_length - out->bind_offset;
-    out->word = (uint32_t)((w->dst_offset - out->bind_offset) / 4) + (matrix2d ? w->p[4] : 0);
+    out->word = (uint32_t)((w->dst_offset - out->bind_offset) / (half ? 2 : 4)) + (matrix2d ? w->p[4] : 0);
 }

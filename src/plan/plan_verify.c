@@ -91,9 +91,10 @@ static bool matrix_ok(const wa_plan_weight *w)
     uint64_t rows = w->p[0], cols = w->p[1], ld = w->p[3], col = w->p[4], n, end;
     if (!rows || !cols || w->p[2] != w->dtype || !widens(w->dtype)) return false;
     if (rows * cols > w->length || rows * cols * wa__dtype_size((wa_dtype)w->dtype) != w->length) return false; /* 32-bit factors */
-    uint64_t lines = w->transform == WA_TRANSFORM_COPY2D ? rows : cols, width = w->transform == WA_TRANSFORM_COPY2D ? cols : rows;
+    bool copies = w->transform == WA_TRANSFORM_COPY2D || w->transform == WA_TRANSFORM_COPY2D_F16;
+    uint64_t lines = copies ? rows : cols, width = copies ? cols : rows;
     if (col + width > ld || !wa__mul_u64(lines - 1, ld, &n) || !wa__add_u64(n, col + width, &end)) return false;
-    return end <= w->dst_length / 4;
+    return end <= w->dst_length / (wa__plan_half_transform(w->transform) ? 2 : 4);
 }
 
 static bool transform_ok(const wa_plan_weight *w)
@@ -102,7 +103,10 @@ static bool transform_ok(const wa_plan_weight *w)
     switch (w->transform) {
     case WA_TRANSFORM_NONE: return w->dst_length == wa__align_up(w->length, 4);
     case WA_TRANSFORM_COPY2D:
-    case WA_TRANSFORM_TRANSPOSE2D: return matrix_ok(w);
+    case WA_TRANSFORM_TRANSPOSE2D:
+    case WA_TRANSFORM_COPY2D_F16:
+    case WA_TRANSFORM_TRANSPOSE2D_F16: return matrix_ok(w);
+    case WA_TRANSFORM_TO_F16: return widens(w->dtype) && w->length % unit == 0 && w->dst_length == wa__align_up(w->length / unit * 2, 4);
     case WA_TRANSFORM_PACK_PANELS: return w->dst_offset % WA_PLAN_ALIGN_CPU == 0;
     case WA_TRANSFORM_BF16_TO_F32: return w->dtype == WA_BF16 && w->length % 2 == 0 && w->dst_length == w->length * 2;
     case WA_TRANSFORM_F16_TO_F32: return w->dtype == WA_F16 && w->length % 2 == 0 && w->dst_length == w->length * 2;
@@ -139,6 +143,7 @@ static wa_status check_weight(const wa_plan *p, uint32_t i, wa_error *err)
     bool gpu = b->target == WA_TARGET_WEBGPU && w->transform != WA_TRANSFORM_NONE;
     if (gpu && (w->dst_length + WA_PLAN_ALIGN_GPU > p->info.limit_binding || w->length == 0))
         return FAIL("weight %u \"%s\" passes the adapter's binding limit", i, name);
+    if (gpu && wa__plan_half_transform(w->transform) && !(p->info.features & WA_FEATURE_F16)) return FAIL("weight %u \"%s\" becomes f16, which the adapter lacks", i, name);
     if (!transform_ok(w)) return FAIL("weight %u \"%s\": transform %s does not fit its sizes", i, name, wa__transform_name(w->transform));
     return WA_OK;
 }
