@@ -317,7 +317,7 @@ typedef struct wa_dtype_info { const char *name; unsigned bits; int onnx; const 
 const wa_dtype_info *wa__dtype_info(uint32_t dtype);
 wa_dtype wa__dtype_from_onnx(int64_t onnx);
 
-#define WA_PLAN_VERSION 4
+#define WA_PLAN_VERSION 5
 typedef enum wa_target {
     WA_TARGET_CPU = 1,
     WA_TARGET_WEBGPU = 2,

@@ -276,7 +276,7 @@ wa_status wa__gpu_write(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value)
 
 void wa__gpu_looked_up(const wa_plan_builder *b, wa_gpu_dispatch *d, const wa_node *n)
 {
-    uint64_t table = wa__plan_gpu_bytes(wa__gpu_type(b, n->inputs[0])), taken = wa__plan_gpu_bytes(wa__gpu_type(b, n->outputs[0]));
+    uint64_t table = wa__plan_gpu_bytes(b, n->inputs[0]), taken = wa__plan_gpu_bytes(b, n->outputs[0]);
     if (table > taken && d->bytes >= table - taken) d->bytes -= table - taken;
 }
 
