@@ -21,6 +21,7 @@ typedef struct wa_attention_task {
 } wa_attention_task;
 void wa__attention_task_cpu(const wa_attention_task *t);
 void wa__attention_task_avx2(const wa_attention_task *t);
+void wa__attention_task_avx512(const wa_attention_task *t);
 
 bool wa__attention_has_fast(const wa_kernel_args *a);
 wa_status wa__attention_fast(const wa_kernel_args *a, wa_error *err);

@@ -48,11 +48,7 @@ wa_status wa__attention_fast(const wa_kernel_args *a, wa_error *err)
     if (wa__count(&a->out[0].type) == 0) return WA_OK;
     WA_TRY(wa__attention_describe(a, &g.t, err));
     g.tiles = (g.t.queries + WA_ATTENTION_QUERIES - 1) / WA_ATTENTION_QUERIES;
-#if defined(__x86_64__)
-    g.task = wa__gemm() == &wa__gemm_avx2 ? wa__attention_task_avx2 : wa__attention_task_cpu;
-#else
-    g.task = wa__attention_task_cpu;
-#endif
+    g.task = WA_PICK_ISA(wa__attention_task);
     int64_t tasks = g.t.batch * g.t.heads * g.tiles;
     if (tasks > UINT32_MAX) return wa__kernel_fail(a, err, WA_LIMIT, "%lld tasks are too many", (long long)tasks);
     wa__pool_run(a->pool, (uint32_t)tasks, run_task, &g);

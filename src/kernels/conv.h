@@ -26,7 +26,7 @@ typedef struct wa_conv_isa {
     void (*after)(const wa_conv_after *t);
     void (*line)(const wa_conv_line *l);
 } wa_conv_isa;
-extern const wa_conv_isa wa__conv_cpu, wa__conv_avx2;
+extern const wa_conv_isa wa__conv_cpu, wa__conv_avx2, wa__conv_avx512;
 
 /* Conv, ConvAct, ConvTranspose with every tensor f32. */
 bool wa__conv_has_fast(const wa_kernel_args *a);

@@ -1,29 +1,6 @@
-/* Body of conv_any.c and conv_avx2.c. See conv.h. */
+/* Body of conv_any.c, conv_avx2.c and conv_avx512.c. See conv.h. */
 #include "kernels/conv.h"
-#include "kernels/vec.h"
-
-V_INLINE v8 clip(v8 v, v8 low, v8 high)
-{
-    v = v_pick((v8i)(v < low), low, v);
-    return v_pick((v8i)(v > high), high, v);
-}
-
-V_INLINE v8 activate(uint32_t act, v8 v, float a, float b)
-{
-    switch (act) {
-    case WA_CONV_ACT_GELU: return v_gelu(v);
-    case WA_CONV_ACT_GELU_TANH: return v_gelu_tanh(v);
-    case WA_CONV_ACT_RELU: return v_pick((v8i)(v < 0.0f), v_set(0.0f), v);
-    case WA_CONV_ACT_TANH: return v_tanh(v);
-    case WA_CONV_ACT_SIGMOID: return v_sigmoid(v);
-    case WA_CONV_ACT_SILU: return v * v_sigmoid(v);
-    case WA_CONV_ACT_CLIP: return clip(v, v_set(a), v_set(b));
-    case WA_CONV_ACT_HARD_SIGMOID: return clip(v * a + b, v_set(0.0f), v_set(1.0f));
-    case WA_CONV_ACT_HARD_SWISH: return v * clip(v * (1.0f / 6) + 0.5f, v_set(0.0f), v_set(1.0f));
-    case WA_CONV_ACT_LEAKY_RELU: return v_pick((v8i)(v < 0.0f), v * a, v);
-    default: return v;
-    }
-}
+#include "kernels/vec_act.h"
 
 static void after(const wa_conv_after *t)
 {
@@ -31,28 +8,24 @@ static void after(const wa_conv_after *t)
         float *c = t->c + r * t->c_row;
         const float *x = t->residual ? t->residual + r * t->c_row : NULL;
         int64_t i = 0;
-        for (; i + 8 <= t->columns; i += 8) {
-            v8 v = v_load(c + i);
+        for (; i + V_LANES <= t->columns; i += V_LANES) {
+            vf v = v_load(c + i);
             if (x) v = v + v_load(x + i);
-            v_store(c + i, activate(t->act, v, t->a, t->b));
+            v_store(c + i, v_activate(t->act, v, t->a, t->b));
         }
         if (i == t->columns) continue;
-        v8 v = v_load_part(c + i, t->columns - i, 0.0f);
+        vf v = v_load_part(c + i, t->columns - i, 0.0f);
         if (x) v = v + v_load_part(x + i, t->columns - i, 0.0f);
-        v_store_part(c + i, t->columns - i, activate(t->act, v, t->a, t->b));
+        v_store_part(c + i, t->columns - i, v_activate(t->act, v, t->a, t->b));
     }
 }
 
-/* x[0], x[stride], ... x[7 * stride] */
-V_INLINE v8 load_strided(const float *x, int64_t stride)
+/* x[0], x[stride], ... */
+V_INLINE vf load_strided(const float *x, int64_t stride)
 {
     if (stride == 1) return v_load(x);
-    if (stride == 2) {
-        v8 a = v_load(x), b = v_load_part(x + 8, 7, 0.0f);
-        return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
-    }
-    v8 r;
-    for (int i = 0; i < 8; i++) r[i] = x[i * stride];
+    vf r;
+    for (int i = 0; i < V_LANES; i++) r[i] = x[i * stride];
     return r;
 }
 
@@ -89,8 +62,8 @@ static void line(const wa_conv_line *l)
     int64_t high = span < 0 ? 0 : span / s + 1, ox = 0; /* [low, high): all taps inside */
     if (high > w->out[2]) high = w->out[2];
     for (; ox < low && ox < w->out[2]; ox++) l->out[ox] = one(l, rows, count, ox);
-    for (; ox + 8 <= high; ox += 8) {
-        v8 sum = v_set(l->bias);
+    for (; ox + V_LANES <= high; ox += V_LANES) {
+        vf sum = v_set(l->bias);
         for (int r = 0; r < count; r++) {
             const float *x = rows[r].x + ox * s - w->begin[2];
             for (int64_t k = 0; k < w->kernel[2]; k++) sum = v_fma(load_strided(x + k * w->dilation[2], s), v_set(rows[r].w[k]), sum);

@@ -7,13 +7,8 @@
 #include "kernels/conv.h"
 #include "kernels/gemm.h"
 
-enum { PANELS_MAX = 8, ROWS_MAX = 8, TAPS_MAX = 64, TASKS_A_THREAD = 4, CHANNELS_A_TASK = 8 };
+enum { PANELS_MAX = 8, ROWS_MAX = 12, TAPS_MAX = 64, TASKS_A_THREAD = 4, CHANNELS_A_TASK = 8 };
 
-#if defined(__x86_64__)
-static const wa_conv_isa *conv_isa(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &wa__conv_avx2 : &wa__conv_cpu; }
-#else
-static const wa_conv_isa *conv_isa(void) { return &wa__conv_cpu; }
-#endif
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -107,13 +102,13 @@ static void rows_over_panels(const job *g, const place *p, const float *packed, 
         for (int64_t i = 0; last && g->bias && i < rows * WA_PANEL; i++) bias[i] = g->bias[channel + i / WA_PANEL];
         for (int64_t i = 0; i < count; i++) {
             int64_t pixel = (panel + i) * WA_PANEL;
-            wa_gemm_tile t = {.a = g->weights + channel * g->k + k_from, .a_row = g->k, .b = packed + i * WA_BLOCK_K * WA_PANEL, .b_row = WA_PANEL, .k = k,
+            wa_gemm_tile t = {.a = g->weights + channel * g->k + k_from, .a_row = g->k, .a_k = 1, .b = packed + i * WA_BLOCK_K * WA_PANEL, .b_row = WA_PANEL, .k = k,
                               .c_row = g->out_size, .add = k_from > 0, .last = last, .alpha = 1, .addend_row = WA_PANEL};
             t.c = g->out + (p->image * g->w.out_channels + channel) * g->out_size + pixel;
             t.rows = (int)rows;
             t.columns = (int)at_most(WA_PANEL, g->out_size - pixel);
             if (last && g->bias) t.addend = bias;
-            if (last && g->act_in_tile) t.act = (wa_act)g->act;
+            if (last && g->act_in_tile) t.act = g->act;
             g->gemm->tile(&t);
             if (last) apply_after(g, t.c, t.c_row, t.rows, t.columns);
         }
@@ -180,7 +175,7 @@ static void transposed_rows(const job *g, const place *p, const float *x, int64_
             for (int64_t j = 0; j < WA_PANEL; j++) panel[c * WA_PANEL + j] = j < pixels ? from[j] : 0.0f;
             for (int64_t i = 0; i < rows; i++) turned[i * WA_BLOCK_K + c] = w[(k_from + c) * width + row + i];
         }
-        wa_gemm_tile t = {.a = turned, .a_row = WA_BLOCK_K, .b = panel, .b_row = WA_PANEL, .k = k, .c = sums, .c_row = WA_PANEL, .add = k_from > 0, .alpha = 1};
+        wa_gemm_tile t = {.a = turned, .a_row = WA_BLOCK_K, .a_k = 1, .b = panel, .b_row = WA_PANEL, .k = k, .c = sums, .c_row = WA_PANEL, .add = k_from > 0, .alpha = 1};
         t.rows = (int)rows;
         t.columns = WA_PANEL;
         g->gemm->tile(&t);
@@ -266,7 +261,7 @@ static int64_t cut(job *g, const wa_pool *pool)
 
 wa_status wa__conv_fast(const wa_kernel_args *a, wa_error *err)
 {
-    job g = {.gemm = wa__gemm(), .isa = conv_isa()};
+    job g = {.gemm = wa__gemm(), .isa = WA_PICK_ISA_AT(wa__conv)};
     WA_TRY(wa__kernel_check(a, err));
     if (!wa__kernel_aligned(a, UINT32_MAX)) return wa__kernel_ref(a->op)(a, err);
     if (wa__count(&a->out[0].type) == 0) return WA_OK;

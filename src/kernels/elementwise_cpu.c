@@ -65,7 +65,7 @@ static void gather(const job *g, uint32_t i, int64_t at, int64_t n, float *out)
 static void one_block(const job *g, int64_t at, int64_t n, float (*room)[WA_EW_BLOCK])
 {
     const wa_ew_chain *c = &g->chain;
-    int64_t padded = (n + 7) / 8 * 8;
+    int64_t padded = (n + 15) / 16 * 16; /* whole vectors in every form */
     float *imm = (float *)room[c->input_count + c->step_count];
     for (uint32_t i = 0; i < c->input_count; i++)
         if (g->a->in[i].type.dtype != WA_DTYPE_NONE) gather(g, i, at, n, room[i]);
@@ -98,7 +98,7 @@ static void task(void *user, uint32_t index, uint32_t thread)
 
 wa_status wa__ew_fast(const wa_kernel_args *a, wa_error *err)
 {
-    job g = {.a = a, .step = wa__ew_step_cpu, .count = wa__count(&a->out[0].type)};
+    job g = {.a = a, .step = WA_PICK_ISA(wa__ew_step), .count = wa__count(&a->out[0].type)};
     WA_TRY(wa__kernel_check(a, err));
     if (!wa__kernel_aligned(a, UINT32_MAX)) return wa__kernel_ref(a->op)(a, err);
     if (g.count == 0) return WA_OK;
@@ -108,9 +108,6 @@ wa_status wa__ew_fast(const wa_kernel_args *a, wa_error *err)
         if (!wa__broadcast_strides(&a->in[i].type, &a->out[0].type, g.strides[i])) return wa__kernel_fail(a, err, WA_INVALID_ARGUMENT, "input %u does not broadcast to the output", i);
         g.dense[i] = wa__count(&a->in[i].type) == g.count;
     }
-#if defined(__x86_64__)
-    if (wa__gemm() == &wa__gemm_avx2) g.step = wa__ew_step_avx2;
-#endif
     int64_t tasks = (g.count + BLOCKS_A_TASK * WA_EW_BLOCK - 1) / (BLOCKS_A_TASK * WA_EW_BLOCK);
     if (tasks > UINT32_MAX) return wa__kernel_fail(a, err, WA_LIMIT, "%lld elements are too many", (long long)g.count);
     wa__pool_run(a->pool, (uint32_t)tasks, task, &g);

@@ -1,21 +1,26 @@
-/* The register-tile matrix product that MatMul, Gemm, FusedMatMul and attention share.
+/* The register-tile matrix product that MatMul, Gemm, FusedMatMul, attention and convolutions share.
  *
- * Packed B ("panels"): ceil(n/16) panels, each [k][16] floats, columns past n are 0.
- * A is read in place. One call computes rows x columns of C over k [k_from, k_to): the caller
- * blocks k so that a panel's block stays in L1. Sums run along k in order in one register each,
- * whatever the blocking, so that results do not depend on tiles or threads. */
+ * Packed B ("panels"): ceil(n/16) panels, each [k][16] floats, columns past n are 0. Packed A ("bars"):
+ * ceil(m/12) bars, each [k][12], rows past m are 0. Both are the same on every machine, so that a plan's
+ * sizes are; a tile takes as many rows of a bar and as many panels as this processor's registers hold.
+ * One call computes rows x columns of C over k [k_from, k_to): the caller blocks k so that a panel's
+ * block stays in L1. Sums run along k in order in one register each, whatever the blocking, so that
+ * results do not depend on tiles or threads. */
 #ifndef WA_GEMM_H
 #define WA_GEMM_H
 #include "kernels/matmul.h"
 
-#define WA_PANEL   16
-#define WA_BLOCK_K 384
+#define WA_PANEL    16
+#define WA_BAR      12 /* every form's rows divide it */
+#define WA_BLOCK_K  384
+#define WA_TILE_MAX 32 /* columns of a tile in any form */
 
-typedef struct wa_gemm_tile { /* at most V_ROWS x 16 of C */
+typedef struct wa_gemm_tile { /* at most isa->rows x (isa->panels panels) of C */
     const float *a;
-    int64_t a_row; /* floats between rows of A; columns are adjacent */
+    int64_t a_row, a_k; /* floats between rows of A, and between its columns */
     const float *b;
-    int64_t b_row; /* WA_PANEL for packed B */
+    int64_t b_row;   /* floats between rows of B: WA_PANEL when packed */
+    int64_t b_panel; /* floats from a panel to the next */
     int64_t k;
     float *c;
     int64_t c_row;
@@ -23,20 +28,23 @@ typedef struct wa_gemm_tile { /* at most V_ROWS x 16 of C */
     bool add;  /* start from C's values */
     bool last; /* apply what follows, else store plain sums */
     float alpha;
-    const float *addend; /* 16 floats a row, addend_row apart (0: the same for all); NULL: none */
+    const float *addend; /* like C, addend_row apart (0: the same row for all); NULL: none */
     int64_t addend_row;
-    const float *residual; /* like C, or NULL */
+    const float *row_addend; /* one number a row, or NULL */
+    const float *residual;   /* like C, or NULL */
     int64_t residual_row;
-    wa_act act;
+    bool residual_first; /* before act, as convolutions have it; else after */
+    uint32_t act;        /* WA_CONV_ACT_*, of which wa_act is the first part */
+    float act_a, act_b;
 } wa_gemm_tile;
 
 typedef struct wa_gemm_isa {
-    int rows; /* of a tile */
+    int rows, panels; /* of a tile */
     void (*tile)(const wa_gemm_tile *t);
     /* Packs columns [j, j+16) of k rows from k_from on: B is [k,n] (stride n) or, transposed, [n,k]. */
     void (*pack)(const void *b, wa_dtype dtype, bool transposed, int64_t n, int64_t k_all, int64_t j, int64_t k_from, int64_t k, float *out);
 } wa_gemm_isa;
-extern const wa_gemm_isa wa__gemm_cpu, wa__gemm_avx2;
+extern const wa_gemm_isa wa__gemm_cpu, wa__gemm_avx2, wa__gemm_avx512;
 const wa_gemm_isa *wa__gemm(void); /* for this processor */
 
 /* MatMul, Gemm, FusedMatMul in f32 with B in f32, f16 or bf16. */

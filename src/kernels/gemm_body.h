@@ -1,105 +1,105 @@
-/* Body of gemm_any.c and gemm_avx2.c. See gemm.h. */
+/* Body of gemm_any.c, gemm_avx2.c and gemm_avx512.c. See gemm.h. */
 #include "kernels/gemm.h"
-#include "kernels/vec.h"
+#include "kernels/vec_act.h"
 
-V_INLINE v8 activate(wa_act act, v8 v)
-{
-    switch (act) {
-    case WA_ACT_GELU: return v_gelu(v);
-    case WA_ACT_GELU_TANH: return v_gelu_tanh(v);
-    case WA_ACT_RELU: return v_pick((v8i)(v < 0.0f), v_set(0.0f), v);
-    case WA_ACT_TANH: return v_tanh(v);
-    case WA_ACT_SIGMOID: return v_sigmoid(v);
-    case WA_ACT_SILU: return v * v_sigmoid(v);
-    default: return v;
-    }
-}
-
-/* alpha, addend, activation, residual and store of half a row: 8 columns from `at`. */
-static void finish(const wa_gemm_tile *t, int row, int at, v8 v)
+/* alpha, addends, activation and residual of one vector of sums: columns from `at` on. */
+V_INLINE vf finished(const wa_gemm_tile *t, int row, int at, vf v)
 {
     int64_t n = t->columns - at;
-    float *c = t->c + row * t->c_row + at;
-    if (t->last) {
-        v = v * t->alpha;
-        if (t->addend) v = v + v_load(t->addend + row * t->addend_row + at);
-        v = activate(t->act, v);
-        if (t->residual) {
-            const float *r = t->residual + row * t->residual_row + at;
-            v = v + (n >= 8 ? v_load(r) : v_load_part(r, n, 0.0f));
-        }
-    }
-    if (n >= 8) v_store(c, v);
-    else v_store_part(c, n, v);
+    v = v * t->alpha;
+    if (t->addend) v = v + v_load_some(t->addend + row * t->addend_row + at, n);
+    if (t->row_addend) v = v + t->row_addend[row];
+    vf r = t->residual ? v_load_some(t->residual + row * t->residual_row + at, n) : v_set(0.0f);
+    if (t->residual && t->residual_first) v = v + r;
+    v = v_activate(t->act, v, t->act_a, t->act_b);
+    return t->residual && !t->residual_first ? v + r : v;
 }
 
-static __attribute__((noinline)) void activate_all(wa_act act, v8 *v, int n)
+static __attribute__((noinline)) void activate_all(const wa_gemm_tile *t, vf *v, int n)
 {
-    switch (act) {
-    case WA_ACT_GELU: for (int i = 0; i < n; i++) v[i] = v_gelu(v[i]); break;
-    case WA_ACT_RELU: for (int i = 0; i < n; i++) v[i] = activate(WA_ACT_RELU, v[i]); break;
-    default: for (int i = 0; i < n; i++) v[i] = activate(act, v[i]); break;
+    switch (t->act) {
+    case WA_CONV_ACT_GELU: for (int i = 0; i < n; i++) v[i] = v_gelu(v[i]); break;
+    case WA_CONV_ACT_RELU: for (int i = 0; i < n; i++) v[i] = v_activate(WA_CONV_ACT_RELU, v[i], 0, 0); break;
+    case WA_CONV_ACT_HARD_SWISH: for (int i = 0; i < n; i++) v[i] = v_activate(WA_CONV_ACT_HARD_SWISH, v[i], 0, 0); break;
+    default: for (int i = 0; i < n; i++) v[i] = v_activate(t->act, v[i], t->act_a, t->act_b); break;
     }
 }
 
-/* The same as finish for whole rows: this runs once for 12 registers of sums, so that its calls and
- * branches do not weigh (they took a fifth of the time at k = 384). */
-V_INLINE void finish_whole(const wa_gemm_tile *t, const int rows, v8 (*s)[2])
+/* The same as finished and a store, for whole vectors: this runs once for all registers of sums, so
+ * that its calls and branches do not weigh (they took a fifth of the time at k = 384). */
+V_INLINE void finish_whole(const wa_gemm_tile *t, const int rows, const int wide, const vf *s)
 {
-    v8 r[V_ROWS * 2];
-    for (int i = 0; i < rows * 2; i++) r[i] = s[i / 2][i % 2];
+    vf r[V_ROWS * 2];
+    const int n = rows * wide;
+    for (int i = 0; i < n; i++) r[i] = s[i];
     if (t->last) {
-        for (int i = 0; i < rows * 2; i++) r[i] = r[i] * t->alpha;
+        for (int i = 0; i < n; i++) r[i] = r[i] * t->alpha;
         if (t->addend)
-            for (int i = 0; i < rows * 2; i++) r[i] = r[i] + v_load(t->addend + i / 2 * t->addend_row + i % 2 * 8);
-        if (t->act != WA_ACT_NONE) activate_all(t->act, r, rows * 2);
-        if (t->residual)
-            for (int i = 0; i < rows * 2; i++) r[i] = r[i] + v_load(t->residual + i / 2 * t->residual_row + i % 2 * 8);
+            for (int i = 0; i < n; i++) r[i] = r[i] + v_load(t->addend + i / wide * t->addend_row + i % wide * V_LANES);
+        if (t->row_addend)
+            for (int i = 0; i < n; i++) r[i] = r[i] + t->row_addend[i / wide];
+        if (t->residual && t->residual_first)
+            for (int i = 0; i < n; i++) r[i] = r[i] + v_load(t->residual + i / wide * t->residual_row + i % wide * V_LANES);
+        if (t->act != WA_CONV_ACT_NONE) activate_all(t, r, n);
+        if (t->residual && !t->residual_first)
+            for (int i = 0; i < n; i++) r[i] = r[i] + v_load(t->residual + i / wide * t->residual_row + i % wide * V_LANES);
     }
-    for (int i = 0; i < rows * 2; i++) v_store(t->c + i / 2 * t->c_row + i % 2 * 8, r[i]);
+    for (int i = 0; i < n; i++) v_store(t->c + i / wide * t->c_row + i % wide * V_LANES, r[i]);
 }
 
-V_INLINE void tile_rows(const wa_gemm_tile *t, const int rows)
+/* rows x (wide vectors). Rows of A go by threes: x86 addresses reach a base and once and twice a step. */
+V_INLINE void tile_rows(const wa_gemm_tile *t, const int rows, const int wide)
 {
-    v8 s[V_ROWS][2];
-    for (int i = 0; i < rows; i++) {
-        const float *c = t->c + i * t->c_row;
-        s[i][0] = t->add ? (t->columns >= 8 ? v_load(c) : v_load_part(c, t->columns, 0.0f)) : v_set(0.0f);
-        s[i][1] = t->add ? (t->columns >= 16 ? v_load(c + 8) : v_load_part(c + 8, t->columns - 8, 0.0f)) : v_set(0.0f);
-    }
-    const float *b = t->b, *a = t->a;
-    for (int64_t k = 0; k < t->k; k++, b += t->b_row, a++) {
-        v8 b0 = v_load(b), b1 = v_load(b + 8);
+    vf s[V_ROWS * 2];
+    const int n = rows * wide;
+    for (int i = 0; i < n; i++) s[i] = t->add ? v_load_some(t->c + i / wide * t->c_row + i % wide * V_LANES, t->columns - i % wide * V_LANES) : v_set(0.0f);
+    const int64_t a_row = t->a_row, a_k = t->a_k, b_row = t->b_row, second = V_LANES == 16 ? t->b_panel : V_LANES;
+    const float *b = t->b, *a[4] = {t->a, t->a + 3 * a_row, t->a + 6 * a_row, t->a + 9 * a_row};
+    for (int64_t k = t->k; k > 0; k--) {
+        vf b0 = v_load(b), b1 = wide > 1 ? v_load(b + second) : b0;
         for (int i = 0; i < rows; i++) {
-            v8 x = v_set(a[i * t->a_row]);
-            s[i][0] = v_fma(x, b0, s[i][0]);
-            s[i][1] = v_fma(x, b1, s[i][1]);
+            vf x = v_set(a[i / 3][i % 3 * a_row]);
+            s[i * wide] = v_fma(x, b0, s[i * wide]);
+            if (wide > 1) s[i * wide + 1] = v_fma(x, b1, s[i * wide + 1]);
         }
+        b += b_row;
+        for (int i = 0; i < 4; i++) a[i] += a_k;
     }
-    if (t->columns == WA_PANEL) {
-        finish_whole(t, rows, s);
+    if (t->columns == wide * V_LANES) {
+        finish_whole(t, rows, wide, s);
         return;
     }
-    for (int i = 0; i < rows; i++) {
-        finish(t, i, 0, s[i][0]);
-        if (t->columns > 8) finish(t, i, 8, s[i][1]);
+    for (int i = 0; i < n; i++) {
+        int at = i % wide * V_LANES;
+        vf v = t->last ? finished(t, i / wide, at, s[i]) : s[i];
+        v_store_some(t->c + i / wide * t->c_row + at, t->columns - at, v);
     }
 }
 
+#define CASE(rows) case rows: if (V_LANES == 8 || t->columns > V_LANES) tile_rows(t, rows, 2); else tile_rows(t, rows, 1); break
 static void tile(const wa_gemm_tile *t)
 {
     switch (t->rows) {
-    case 1: tile_rows(t, 1); break;
-    case 2: tile_rows(t, 2); break;
+    CASE(1);
+    CASE(2);
 #if V_ROWS > 2
-    case 3: tile_rows(t, 3); break;
-    case 4: tile_rows(t, 4); break;
-    case 5: tile_rows(t, 5); break;
-    case 6: tile_rows(t, 6); break;
+    CASE(3);
+    CASE(4);
+    CASE(5);
+    CASE(6);
+#endif
+#if V_ROWS > 6
+    CASE(7);
+    CASE(8);
+    CASE(9);
+    CASE(10);
+    CASE(11);
+    CASE(12);
 #endif
     default: break;
     }
 }
+#undef CASE
 
 V_INLINE float element(const void *b, wa_dtype dtype, int64_t i)
 {
@@ -116,7 +116,7 @@ V_INLINE float element(const void *b, wa_dtype dtype, int64_t i)
 /* Eight rows of 8 floats become columns. */
 V_INLINE void transpose8(const uint8_t *from, int64_t row_bytes, float *out)
 {
-    v8 r[8], s[8];
+    vq r[8], s[8];
     for (int i = 0; i < 8; i++) memcpy(&r[i], from + i * row_bytes, sizeof r[i]);
     for (int i = 0; i < 4; i++) {
         s[2 * i] = __builtin_shufflevector(r[2 * i], r[2 * i + 1], 0, 8, 2, 10, 4, 12, 6, 14);
@@ -128,8 +128,9 @@ V_INLINE void transpose8(const uint8_t *from, int64_t row_bytes, float *out)
             r[4 * h + i + 2] = __builtin_shufflevector(s[4 * h + i], s[4 * h + i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
         }
     for (int i = 0; i < 4; i++) {
-        v_store(out + i * WA_PANEL, __builtin_shufflevector(r[i], r[i + 4], 0, 1, 2, 3, 8, 9, 10, 11));
-        v_store(out + (i + 4) * WA_PANEL, __builtin_shufflevector(r[i], r[i + 4], 4, 5, 6, 7, 12, 13, 14, 15));
+        vq low = __builtin_shufflevector(r[i], r[i + 4], 0, 1, 2, 3, 8, 9, 10, 11), high = __builtin_shufflevector(r[i], r[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+        memcpy(out + i * WA_PANEL, &low, sizeof low);
+        memcpy(out + (i + 4) * WA_PANEL, &high, sizeof high);
     }
 }
 
@@ -160,4 +161,4 @@ static void pack(const void *b, wa_dtype dtype, bool transposed, int64_t n, int6
             out[i * WA_PANEL + c] = c < columns ? element(b, dtype, transposed ? (j + c) * k_all + k_from + i : (k_from + i) * n + j + c) : 0.0f;
 }
 
-const wa_gemm_isa WA_ISA(wa__gemm) = {V_ROWS, tile, pack};
+const wa_gemm_isa WA_ISA(wa__gemm) = {V_ROWS, V_LANES == 16 ? 2 : 1, tile, pack};

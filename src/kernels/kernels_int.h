@@ -3,6 +3,7 @@
 #ifndef WA_KERNELS_INT_H
 #define WA_KERNELS_INT_H
 #include "base/checked.h"
+#include "kernels/isa.h"
 #include "kernels/kernels.h"
 
 #define WA_KERNEL_OPERANDS_MAX 8 /* of one broadcast */

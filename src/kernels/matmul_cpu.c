@@ -2,13 +2,9 @@
  * threads take in turn; each block walks k in pieces that fit L1. */
 #include "kernels/gemm.h"
 
-enum { ROW_TILES_MAX = 16, ROW_TILES_PACKING = 64, TASKS_A_THREAD = 4 };
+enum { ROW_TILES_MAX = 16, ROW_TILES_PACKING = 64, TASKS_A_THREAD = 8 };
 
-#if defined(__x86_64__)
-const wa_gemm_isa *wa__gemm(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &wa__gemm_avx2 : &wa__gemm_cpu; }
-#else
-const wa_gemm_isa *wa__gemm(void) { return &wa__gemm_cpu; }
-#endif
+const wa_gemm_isa *wa__gemm(void) { return WA_PICK_ISA_AT(wa__gemm); }
 
 typedef struct job {
     const wa_kernel_args *a;
@@ -21,19 +17,19 @@ typedef struct job {
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* 16 floats a row of what is added, by pointer where it lies so, else copied to `room`. */
+/* What is added to a tile, by pointer where it lies so, else copied to `room`. */
 static const float *addend(const job *g, int64_t row, int64_t column, int rows, int columns, float *room, int64_t *stride)
 {
     const wa_matmul *m = &g->m;
     if (m->c_input == WA_MATMUL_NONE) return NULL;
     const wa_view *c = &g->a->in[m->c_input];
-    if (m->beta == 1.0f && c->type.dtype == WA_F32 && m->c_column == 1 && columns == WA_PANEL) {
+    if (m->beta == 1.0f && c->type.dtype == WA_F32 && m->c_column == 1) {
         *stride = m->c_row;
         return (const float *)c->data + row * m->c_row + column;
     }
-    *stride = WA_PANEL;
+    *stride = WA_TILE_MAX;
     for (int i = 0; i < rows; i++)
-        for (int j = 0; j < columns; j++) room[i * WA_PANEL + j] = (float)((double)m->beta * wa__get_f64(c, (row + i) * m->c_row + (column + j) * m->c_column));
+        for (int j = 0; j < columns; j++) room[i * WA_TILE_MAX + j] = (float)((double)m->beta * wa__get_f64(c, (row + i) * m->c_row + (column + j) * m->c_column));
     return room;
 }
 
@@ -50,16 +46,17 @@ static const float *rows_of_a(const job *g, const float *a, int64_t row, int row
     return room;
 }
 
-static void panel_rows(const job *g, const float *a, float *c, const float *b, int64_t column, int64_t row, int64_t row_end, int64_t k_from, int64_t k, int64_t c_at)
+/* All rows over one tile's panels. */
+static void panel_rows(const job *g, const float *a, float *c, const float *b, int64_t b_panel, int64_t column, int64_t row, int64_t row_end, int64_t k_from, int64_t k, int64_t c_at)
 {
     const wa_matmul *m = &g->m;
-    float room_a[8 * WA_BLOCK_K], room_c[8 * WA_PANEL] = {0};
+    float room_a[WA_BAR * WA_BLOCK_K], room_c[WA_BAR * WA_TILE_MAX];
     const float *residual = m->residual == WA_MATMUL_NONE ? NULL : (const float *)g->a->in[m->residual].data + c_at;
     for (; row < row_end; row += g->isa->rows) {
-        wa_gemm_tile t = {.b = b, .b_row = WA_PANEL, .k = k, .c = c + row * m->n + column, .c_row = m->n, .add = k_from > 0,
-                          .last = k_from + k == m->k, .alpha = m->alpha, .act = m->act, .residual_row = m->n};
+        wa_gemm_tile t = {.a_k = 1, .b = b, .b_row = WA_PANEL, .b_panel = b_panel, .k = k, .c = c + row * m->n + column, .c_row = m->n, .add = k_from > 0,
+                          .last = k_from + k == m->k, .alpha = m->alpha, .act = (uint32_t)m->act, .residual_row = m->n};
         t.rows = (int)at_most(g->isa->rows, row_end - row);
-        t.columns = (int)at_most(WA_PANEL, m->n - column);
+        t.columns = (int)at_most(g->isa->panels * WA_PANEL, m->n - column);
         t.a = rows_of_a(g, a, row, t.rows, k_from, k, room_a, &t.a_row);
         if (t.last) t.addend = addend(g, row, column, t.rows, t.columns, room_c, &t.addend_row);
         if (residual) t.residual = residual + row * m->n + column;
@@ -72,7 +69,7 @@ static void block(void *user, uint32_t index, uint32_t thread)
     const job *g = user;
     const wa_matmul *m = &g->m;
     (void)thread;
-    float room[WA_BLOCK_K * WA_PANEL] __attribute__((aligned(64)));
+    float room[WA_BLOCK_K * WA_TILE_MAX] __attribute__((aligned(64)));
     int64_t per_product = g->row_blocks * g->panel_blocks, product = index / per_product, within = index % per_product;
     int64_t row = within / g->panel_blocks * g->row_block, row_end = at_most(row + g->row_block, m->m);
     int64_t panel = within % g->panel_blocks * g->panel_block, panel_end = at_most(panel + g->panel_block, ceil_div(m->n, WA_PANEL));
@@ -82,11 +79,11 @@ static void block(void *user, uint32_t index, uint32_t thread)
     const uint8_t *b_data = wa__bytes_at(b, b_at, wa__dtype_size(b->type.dtype));
     for (int64_t k = 0; k < m->k || (k == 0 && m->k == 0); k += WA_BLOCK_K) {
         int64_t k_count = at_most(WA_BLOCK_K, m->k - k);
-        for (int64_t p = panel; p < panel_end; p++) {
-            const float *packed = room;
-            if (g->panels) packed = g->panels + (p * m->k + k) * WA_PANEL;
-            else g->isa->pack(b_data, b->type.dtype, m->trans_b, m->n, m->k, p * WA_PANEL, k, k_count, room);
-            panel_rows(g, (const float *)g->a->in[0].data + a_at, (float *)g->a->out[0].data + c_at, packed, p * WA_PANEL, row, row_end, k, k_count, c_at);
+        for (int64_t p = panel; p < panel_end; p += g->isa->panels) {
+            const float *packed = g->panels ? g->panels + (p * m->k + k) * WA_PANEL : room;
+            for (int64_t i = 0; !g->panels && i < g->isa->panels && p + i < panel_end; i++)
+                g->isa->pack(b_data, b->type.dtype, m->trans_b, m->n, m->k, (p + i) * WA_PANEL, k, k_count, room + i * WA_BLOCK_K * WA_PANEL);
+            panel_rows(g, (const float *)g->a->in[0].data + a_at, (float *)g->a->out[0].data + c_at, packed, (g->panels ? m->k : WA_BLOCK_K) * WA_PANEL, p * WA_PANEL, row, row_end, k, k_count, c_at);
         }
         if (m->k == 0) break;
     }
@@ -116,7 +113,7 @@ wa_status wa__matmul_fast(const wa_kernel_args *a, wa_error *err)
     g.row_block = ceil_div(tiles, g.row_blocks) * tile;
     g.row_blocks = ceil_div(m->m, g.row_block);
     g.panel_blocks = a->pool ? at_most(panels, ceil_div(wanted, g.row_blocks * m->batch)) : 1;
-    g.panel_block = ceil_div(panels, g.panel_blocks);
+    g.panel_block = ceil_div(ceil_div(panels, g.panel_blocks), g.isa->panels) * g.isa->panels;
     g.panel_blocks = ceil_div(panels, g.panel_block);
     int64_t tasks = m->batch * g.row_blocks * g.panel_blocks;
     if (tasks > UINT32_MAX) return wa__kernel_fail(a, err, WA_LIMIT, "%lld tasks are too many", (long long)tasks);

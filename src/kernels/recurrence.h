@@ -44,6 +44,7 @@ typedef struct wa_recurrence_task {
 } wa_recurrence_task;
 void wa__recurrence_task_cpu(const wa_recurrence_task *t);
 void wa__recurrence_task_avx2(const wa_recurrence_task *t);
+void wa__recurrence_task_avx512(const wa_recurrence_task *t);
 
 bool wa__recurrence_has_fast(const wa_kernel_args *a);
 wa_status wa__recurrence_fast(const wa_kernel_args *a, wa_error *err);

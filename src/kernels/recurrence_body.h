@@ -1,4 +1,4 @@
-/* Body of recurrence_any.c and recurrence_avx2.c: some sequences of a recurrence, step by step; the
+/* Body of recurrence_any.c, recurrence_avx2.c and recurrence_avx512.c: some sequences of a recurrence, step by step; the
  * recurrent product adds rows of the weights, scaled by the hidden states, to all gates. See recurrence.h. */
 #include "kernels/recurrence.h"
 #include "kernels/vec.h"
@@ -7,23 +7,23 @@
 V_INLINE void add_rows(float *to, int64_t to_row, const float *v, int64_t v_row, const float *w, int64_t step, int64_t count, int64_t n, const int rows, const int wide)
 {
     int64_t j = 0;
-    for (; j + 8 * wide <= n; j += 8 * wide) {
-        v8 s[WA_RECURRENCE_ROWS * 4];
+    for (; j + V_LANES * wide <= n; j += V_LANES * wide) {
+        vf s[WA_RECURRENCE_ROWS * 4];
         const float *p = w + j;
         for (int q = 0; q < rows; q++)
-            for (int k = 0; k < wide; k++) s[q * wide + k] = v_load(to + q * to_row + j + 8 * k);
+            for (int k = 0; k < wide; k++) s[q * wide + k] = v_load(to + q * to_row + j + V_LANES * k);
         for (int64_t i = 0; i < count; i++, p += step)
             for (int k = 0; k < wide; k++) {
-                v8 x = v_load(p + 8 * k);
+                vf x = v_load(p + V_LANES * k);
                 for (int q = 0; q < rows; q++) s[q * wide + k] = v_fma(v_set(v[q * v_row + i]), x, s[q * wide + k]);
             }
         for (int q = 0; q < rows; q++)
-            for (int k = 0; k < wide; k++) v_store(to + q * to_row + j + 8 * k, s[q * wide + k]);
+            for (int k = 0; k < wide; k++) v_store(to + q * to_row + j + V_LANES * k, s[q * wide + k]);
     }
-    for (; j < n; j += 8) {
-        int64_t left = n - j < 8 ? n - j : 8;
+    for (; j < n; j += V_LANES) {
+        int64_t left = n - j < V_LANES ? n - j : V_LANES;
         for (int q = 0; q < rows; q++) {
-            v8 s = v_load_part(to + q * to_row + j, left, 0);
+            vf s = v_load_part(to + q * to_row + j, left, 0);
             for (int64_t i = 0; i < count; i++) s = v_fma(v_set(v[q * v_row + i]), v_load_part(w + i * step + j, left, 0), s);
             v_store_part(to + q * to_row + j, left, s);
         }
@@ -40,30 +40,30 @@ static void add_product(uint32_t rows, float *to, int64_t to_row, const float *v
     }
 }
 
-V_INLINE v8 softplus(v8 x)
+V_INLINE vf softplus(vf x)
 {
-    for (int i = 0; i < 8; i++) x[i] = x[i] > 0 ? x[i] + log1pf(expf(-x[i])) : log1pf(expf(x[i]));
+    for (int i = 0; i < V_LANES; i++) x[i] = x[i] > 0 ? x[i] + log1pf(expf(-x[i])) : log1pf(expf(x[i]));
     return x;
 }
 
 /* v[n] through one activation. */
 static void activate(const wa_rnn_act *f, float clip, float *v, int64_t n)
 {
-    v8 a = v_set(f->alpha), b = v_set(f->beta), zero = v_set(0), one = v_set(1);
-    for (int64_t j = 0; j < n; j += 8) {
-        int64_t left = n - j < 8 ? n - j : 8;
-        v8 x = v_load_part(v + j, left, 0), y;
+    vf a = v_set(f->alpha), b = v_set(f->beta), zero = v_set(0), one = v_set(1);
+    for (int64_t j = 0; j < n; j += V_LANES) {
+        int64_t left = n - j < V_LANES ? n - j : V_LANES;
+        vf x = v_load_part(v + j, left, 0), y;
         if (clip > 0) x = v_min(v_max(x, v_set(-clip)), v_set(clip));
         switch (f->fn) {
         case WA_RNN_RELU: y = v_max(x, zero); break;
         case WA_RNN_TANH: y = v_tanh(x); break;
         case WA_RNN_SIGMOID: y = v_sigmoid(x); break;
         case WA_RNN_AFFINE: y = v_fma(a, x, b); break;
-        case WA_RNN_LEAKY_RELU: y = v_pick((v8i)(x < 0.0f), a * x, x); break;
-        case WA_RNN_THRESHOLDED_RELU: y = v_pick((v8i)(x > a), x, zero); break;
+        case WA_RNN_LEAKY_RELU: y = v_pick((vi)(x < 0.0f), a * x, x); break;
+        case WA_RNN_THRESHOLDED_RELU: y = v_pick((vi)(x > a), x, zero); break;
         case WA_RNN_SCALED_TANH: y = a * v_tanh(b * x); break;
         case WA_RNN_HARD_SIGMOID: y = v_min(v_max(v_fma(a, x, b), zero), one); break;
-        case WA_RNN_ELU: y = v_pick((v8i)(x < 0.0f), a * (v_exp(v_min(x, zero)) - one), x); break;
+        case WA_RNN_ELU: y = v_pick((vi)(x < 0.0f), a * (v_exp(v_min(x, zero)) - one), x); break;
         case WA_RNN_SOFTSIGN: y = x / (one + v_abs(x)); break;
         default: y = softplus(x); break;
         }

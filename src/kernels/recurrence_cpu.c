@@ -52,11 +52,7 @@ wa_status wa__recurrence_fast(const wa_kernel_args *a, wa_error *err)
     g.room_each = (size_t)g.rows * (size_t)(g.c.gates + 2) * (size_t)g.c.hidden;
     g.room = wa__alloc((size_t)tasks, g.room_each * sizeof *g.room);
     if (!g.room) return wa__no_memory(err, "a recurrence");
-#if defined(__x86_64__)
-    g.task = wa__gemm() == &wa__gemm_avx2 ? wa__recurrence_task_avx2 : wa__recurrence_task_cpu;
-#else
-    g.task = wa__recurrence_task_cpu;
-#endif
+    g.task = WA_PICK_ISA(wa__recurrence_task);
     wa__pool_run(a->pool, (uint32_t)tasks, run_task, &g);
     wa__free(g.room);
     return WA_OK;

@@ -13,7 +13,7 @@ typedef struct wa_rows_isa {
     /* out[d] = sum over t of x[t][d] * weight[t], then times factor */
     void (*mean)(const float *x, const float *weight, int64_t tokens, int64_t width, float factor, float *out);
 } wa_rows_isa;
-extern const wa_rows_isa wa__rows_cpu, wa__rows_avx2;
+extern const wa_rows_isa wa__rows_cpu, wa__rows_avx2, wa__rows_avx512;
 
 bool wa__rows_has_fast(wa_op op, const wa_kernel_args *a);
 wa_status wa__rows_fast(const wa_kernel_args *a, wa_error *err);

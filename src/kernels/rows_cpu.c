@@ -138,15 +138,12 @@ static wa_status describe(const wa_kernel_args *a, wa_rows *r, wa_error *err)
 
 wa_status wa__rows_fast(const wa_kernel_args *a, wa_error *err)
 {
-    job g = {.a = a, .isa = &wa__rows_cpu, .bad_row = -1};
+    job g = {.a = a, .isa = WA_PICK_ISA_AT(wa__rows), .bad_row = -1};
     wa_rows r;
     WA_TRY(wa__kernel_check(a, err));
     if (!wa__kernel_aligned(a, UINT32_MAX)) return wa__kernel_ref(a->op)(a, err);
     if (wa__count(&a->out[0].type) == 0) return WA_OK;
     WA_TRY(describe(a, &r, err));
-#if defined(__x86_64__)
-    if (wa__gemm() == &wa__gemm_avx2) g.isa = &wa__rows_avx2;
-#endif
     g.rows = r.rows;
     g.width = r.width;
     g.epsilon = wa__kernel_float(a, "epsilon", a->op == WA_OP_L2Normalize ? 1e-12f : 1e-5f);

@@ -107,5 +107,11 @@ static void long_sums(void **state) /* more of K than one block */
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(random_shapes), cmocka_unit_test(long_sums)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int r = 0;
+    for (wa_isa isa = wa__isa();; isa--) { /* every form that this processor has */
+        wa__isa_limit(isa);
+        r |= cmocka_run_group_tests(tests, NULL, NULL);
+        if (isa == WA_ISA_ANY) break;
+    }
+    return r;
 }

@@ -1,6 +1,7 @@
 /* Fast CPU kernels against the references: odd shapes, every epilogue, 1 to 3 threads, unaligned
- * weights, both weight orders and stored types, infinities, empty dims. Both the AVX2 and the plain
- * bodies of products are tested. */
+ * weights, both weight orders and stored types, infinities, empty dims. Run once in every form that this
+ * processor has (AVX-512, AVX2, plain). */
+#include "base/window.h"
 #include "kernels/gemm.h"
 #include "tests.h"
 #include <math.h>
@@ -102,21 +103,24 @@ static void other_products(void **state)
     compare(&b, 1e-4, "Gemm with transA and a column of C");
 }
 
-/* The plain body beside the AVX2 one. */
+/* This form's tile beside the plain one, whose rows it takes. */
 static void plain_tile(void **state)
 {
     (void)state;
-    for (int columns = 1; columns <= 16; columns++)
-        for (int act = 0; act < WA_ACT_COUNT; act++) {
-            float b[33 * 16], c[2][2 * 16] = {{0}}, a[2 * 33];
-            for (int i = 0; i < 33 * 16; i++) b[i] = noise();
+    for (int columns = 1; columns <= 16 * wa__gemm()->panels; columns++)
+        for (int act = 0; act < WA_CONV_ACT_COUNT; act++) {
+            float b[2 * 33 * 16], c[2][2 * 32] = {{0}}, a[2 * 33];
+            for (int i = 0; i < 2 * 33 * 16; i++) b[i] = noise();
             for (int i = 0; i < 66; i++) a[i] = noise();
-            wa_gemm_tile t = {.a = a, .a_row = 33, .b = b, .b_row = 16, .k = 33, .c_row = 16, .rows = 2, .columns = columns, .last = true, .alpha = 1, .act = (wa_act)act};
-            t.c = c[0];
-            wa__gemm_cpu.tile(&t);
+            wa_gemm_tile t = {.a = a, .a_row = 33, .a_k = 1, .b = b, .b_row = 16, .b_panel = 33 * 16, .k = 33, .c_row = 32, .rows = 2, .columns = columns, .last = true, .alpha = 1};
+            t.act = (uint32_t)act, t.act_a = -0.4f, t.act_b = 0.6f;
             t.c = c[1];
             wa__gemm()->tile(&t);
-            for (int i = 0; i < 32; i++)
+            for (int j = 0; j < columns; j += 16) { /* the plain one takes a panel at a time */
+                t.c = c[0] + j, t.b = b + j * 33, t.columns = columns - j < 16 ? columns - j : 16;
+                wa__gemm_cpu.tile(&t);
+            }
+            for (int i = 0; i < 64; i++)
                 if (!(fabsf(c[0][i] - c[1][i]) < 1e-4f)) fail_msg("act %d, %d columns: element %d is %g and %g", act, columns, i, (double)c[0][i], (double)c[1][i]);
         }
 }
@@ -234,7 +238,12 @@ int main(void)
     wa__arena_init(&arena, 1 << 28);
     const struct CMUnitTest tests[] = {cmocka_unit_test(products), cmocka_unit_test(other_products), cmocka_unit_test(plain_tile), cmocka_unit_test(attention),
                                        cmocka_unit_test(rows), cmocka_unit_test(pooling), cmocka_unit_test(elementwise)};
-    int r = cmocka_run_group_tests(tests, NULL, NULL);
+    int r = 0;
+    for (wa_isa isa = wa__isa();; isa--) {
+        wa__isa_limit(isa);
+        r |= cmocka_run_group_tests(tests, NULL, NULL);
+        if (isa == WA_ISA_ANY) break;
+    }
     wa__arena_done(&arena);
     for (uint32_t i = 1; i < 4; i++) wa__pool_free(pools[i]);
     return r;

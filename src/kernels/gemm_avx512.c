@@ -1,0 +1,5 @@
+/* Matrix product tiles with AVX-512 (F, BW, VL, DQ): see gemm_avx2.c. */
+typedef int wa_gemm_avx512_unit;
+#if defined(__AVX512F__) && defined(__FMA__)
+#include "kernels/gemm_body.h"
+#endif

@@ -1,0 +1,5 @@
+/* Row kernels with AVX-512 (F, BW, VL, DQ): see gemm_avx2.c. */
+typedef int wa_rows_avx512_unit;
+#if defined(__AVX512F__) && defined(__FMA__)
+#include "kernels/rows_body.h"
+#endif
