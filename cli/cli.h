@@ -56,6 +56,28 @@ wa_accelerator *cli_accelerator(const cli_args *a, int *code);
 /* Prints "webaccel: message" (as JSON with --json) and returns the exit code. */
 int cli_fail(const cli_args *a, wa_status s, const wa_error *err);
 
+/* --- cli_measure.c: what plan, profile, tune and bench parse alike --- */
+enum { CLI_INPUTS_MAX = 64, CLI_WORD_BYTES = 64 };
+typedef struct cli_shapes { /* --input NAME=TYPE[DIMS] */
+    char names[CLI_INPUTS_MAX][256];
+    wa_named_tensor list[CLI_INPUTS_MAX]; /* without data */
+    size_t count;
+} cli_shapes;
+int cli_shapes_parse(const cli_args *a, cli_shapes *out); /* 0, or an exit code after a message */
+/* Fills the request from the options that the command has; it borrows shapes. 0, or an exit code after a message. */
+int cli_measure_parse(const cli_args *a, cli_shapes *shapes, wa_measure_request *q);
+/* "a,b,c" into words; their number, 0 for an empty or malformed list or more than `most`. */
+size_t cli_words(const char *list, char out[][CLI_WORD_BYTES], size_t most);
+/* Options of that kind for a command's table. */
+#define CLI_MEASURE_OPTIONS                                                                                                                  \
+    {"batch", "N", "rows of the made-up inputs (default 1)", 0, NULL}, {"tokens", "N", "tokens a row (default 128)", 0, NULL},                 \
+        {"input", "NAME=TYPE[DIMS]", "shape of a named input that batch and tokens do not give; repeatable", 'i', NULL},                       \
+        {"mixed-precision", NULL, "keep the sensitive parts in 32 bits", 0, NULL},                                                             \
+        {"warmup", "MS", "runs before the measured ones go on this long (default 500)", 0, NULL},                                              \
+        {"timeout", "SECONDS", "of one run (default 300)", 0, NULL},                                                                           \
+        {"precompile-shaders", "on|off", "compile every pipeline before the first run (default on)", 0, "on off"},                             \
+        {"firefox-optimizations", "on|off", "use the kernel choices measured in Firefox, where there are any (default: in Firefox)", 0, "on off"}
+
 /* Progress on a terminal's stderr; silent otherwise or with --quiet. */
 void cli_progress(const char *what, uint64_t done, uint64_t total, bool bytes);
 void cli_progress_end(void);

@@ -1,4 +1,4 @@
-/* webaccel doctor: one screen on machine, browsers, adapters, and what will be used. webaccel bench. */
+/* webaccel doctor: one screen on machine, browsers, adapters, and what will be used. */
 #include "cli.h"
 #include <jansson.h>
 #include <string.h>
@@ -52,30 +52,5 @@ static int doctor(const cli_args *a)
     return code;
 }
 
-static int bench(const cli_args *a)
-{
-    wa_bridge_options o = WA_BRIDGE_OPTIONS_INIT;
-    int code = 0;
-    wa_error err = {0};
-    wa_bridge *b = NULL;
-    char *json = NULL;
-    o.browser = cli_get(a, "browser");
-    o.software = o.browser != NULL;
-    wa_accelerator *acc = cli_accelerator(a, &code);
-    if (!acc) return code;
-    wa_status s = wa_bridge_create(acc, &o, &b, &err);
-    if (s == WA_OK) s = wa_bridge_benchmark(b, &json, &err);
-    if (s != WA_OK) code = cli_fail(a, s, &err);
-    else puts(json);
-    wa_string_free(json);
-    wa_bridge_free(b);
-    wa_accelerator_free(acc);
-    return code;
-}
-
 static const cli_option doctor_options[] = {{"no-probe", NULL, "do not start the browsers", 0, NULL}, {NULL, NULL, NULL, 0, NULL}};
 const cli_command cli_doctor = {"doctor", "", "what this machine has, what will be used, and why", "Starts each browser once to see its adapter.\n", "  webaccel doctor --json\n", doctor_options, 0, 0, doctor};
-static const cli_option bench_options[] = {{"browser", "NAME", "as for run", 'b', "chrome chromium edge firefox"}, {NULL, NULL, NULL, 0, NULL}};
-const cli_command cli_bench = {"bench", "[--browser NAME]", "time the smallest run a browser allows (10 dispatches, 4 KiB back)",
-                               "Prints JSON: medians with plain mapAsync and with our completion kick. make bench compares whole models.\n",
-                               "  webaccel bench --browser chromium\n", bench_options, 0, 0, bench};

@@ -3,8 +3,6 @@
 #include <jansson.h>
 #include <string.h>
 
-enum { INPUTS_MAX = 64 };
-
 static int print_inspection(const char *text)
 {
     json_error_t e;
@@ -59,23 +57,11 @@ static int plan(const cli_args *a)
     int code = 0;
     wa_error err = {0};
     char *text = NULL, *json = NULL;
-    static char names[INPUTS_MAX][256];
-    wa_named_tensor inputs[INPUTS_MAX] = {0};
+    static cli_shapes shapes;
+    if ((code = cli_shapes_parse(a, &shapes))) return code;
     q.model = a->words[0];
-    q.inputs = inputs;
-    for (uint32_t i = 0; i < a->all_count; i++) {
-        const char *v = a->all[i].value, *eq = strchr(v, '=');
-        if (!cli_is(a, i, "input") || q.input_count == INPUTS_MAX) continue;
-        if (!eq || eq == v || (size_t)(eq - v) >= sizeof names[0]) {
-            fprintf(stderr, "webaccel plan: --input %s: expected NAME=TYPE[DIMS]\n", v);
-            return CLI_EXIT_USAGE;
-        }
-        snprintf(names[q.input_count], sizeof names[0], "%.*s", (int)(eq - v), v);
-        inputs[q.input_count].name = names[q.input_count];
-        wa_status s = wa_tensor_type_parse(eq + 1, &inputs[q.input_count].type, &err);
-        if (s != WA_OK) return cli_fail(a, s, &err);
-        q.input_count++;
-    }
+    q.inputs = shapes.list;
+    q.input_count = shapes.count;
     if (cli_get(a, "target")) q.target = cli_get(a, "target");
     if (!cli_number(a, "batch", 1, 4096, &q.batch) || !cli_number(a, "length", 1, 1000000, &q.length)) return CLI_EXIT_USAGE;
     wa_accelerator *acc = cli_accelerator(a, &code);

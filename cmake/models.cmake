@@ -12,6 +12,8 @@ endif()
 if(NOT WA_FUZZ)
   add_test(NAME cli COMMAND python3 ${CMAKE_SOURCE_DIR}/tests/e2e/cli_test.py $<TARGET_FILE:webaccel> ${WA_DEPS_DIR})
   set_tests_properties(cli PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 77 RUN_SERIAL ON)
+  add_test(NAME measure COMMAND python3 ${CMAKE_SOURCE_DIR}/tests/e2e/measure_test.py $<TARGET_FILE:webaccel>)
+  set_tests_properties(measure PROPERTIES TIMEOUT 300 RUN_SERIAL ON)
 endif()
 # The public header compiles alone, as C and as C++.
 if(NOT WA_FUZZ)

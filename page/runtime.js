@@ -354,7 +354,10 @@ export class Runtime {
     const ms = performance.now() - start;
     this.learn(load, meta, key, ms);
     const reply = { device_ms: ms, gpu_ms: -1, dispatches: parts.reduce((n, p) => n + p[1], 0), submits };
-    if (times && meta.profile) reply.dispatch_us = parts.map((_, i) => Number(times[2 * i + 1] - times[2 * i]) / 1e3);
+    if (times && meta.profile) {
+      reply.dispatch_us = parts.map((_, i) => Number(times[2 * i + 1] - times[2 * i]) / 1e3);
+      reply.dispatch_at_us = parts.map((_, i) => Number(times[2 * i] - times[0]) / 1e3);
+    }
     if (times) reply.gpu_ms = Number(times[times.length - 1] - times[0]) / 1e6;
     if (query && query.temporary) [query.set, query.resolve, query.readback].forEach(x => x.destroy());
     return { meta: reply, parts: out };

@@ -7,7 +7,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 deps=$root/build/deps
 stamp=$deps/.done-$(cat "$root"/tools/deps.sh "$root"/tools/fetch_*.sh "$root"/tools/deps/* 2>/dev/null | sha256sum | cut -c1-16)
 debian="build-essential cmake ninja-build pkg-config python3 python3-pip ca-certificates libwebsockets-dev libssl-dev libcap-dev \
-libjansson-dev libsqlite3-dev libutf8proc-dev libcmocka-dev libvulkan-dev libvulkan1 procps"
+libjansson-dev libsqlite3-dev libutf8proc-dev libcmocka-dev libvulkan-dev libvulkan1 libcairo2-dev fonts-dejavu-core procps"
 browsers="chromium firefox-esr mesa-vulkan-drivers"
 tests="libonnx-testdata"
 

@@ -149,6 +149,30 @@ WA_API void wa_job_free(wa_job *j);   /* waits for its callback to return */
 /* Cancels what the accelerator is running now (any thread, also inside a signal handler). */
 WA_API void wa_accelerator_cancel(wa_accelerator *a);
 
+/* --- measuring -------------------------------------------------------------------------------------- */
+typedef struct wa_measure_request {
+    size_t struct_size;
+    const char *model;
+    const char *target, *browser; /* as in wa_accelerate_options; there is no falling back */
+    uint32_t precision;           /* 0: what the model file holds */
+    bool mixed_precision;
+    uint32_t batch, tokens;        /* of made-up inputs (1, 128): texts' ids and masks; the first open dim of others is batch */
+    const wa_named_tensor *inputs; /* named inputs whose shapes that does not give; data may be NULL: made up */
+    size_t input_count;
+    uint32_t runs;       /* measured runs; 0: what fits 3 s, from 5 to 100 (a profile: 7) */
+    uint32_t warmup_ms;  /* runs before them go on this long (500): clocks that idled come up */
+    uint32_t timeout_ms; /* of each run; 0: 300,000 */
+    wa_choice use_firefox_optimizations, compute_shaders, precompile_shaders, parallel_loading;
+    void (*progress)(void *user, const wa_progress *p);
+    void *user;
+} wa_measure_request;
+#define WA_MEASURE_REQUEST_INIT                                                                   \
+    {sizeof(wa_measure_request), NULL, NULL, NULL, 0, false, 1, 128, NULL, 0, 0, 500, 0,           \
+     WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, NULL, NULL}
+/* Times whole runs: {median_ms, p10_ms, p90_ms, first_ms, load_ms, throughput, dispatches, gpu_ms, memory_bytes,
+ * target, browser, adapter, precision, runs_ms: [...], ...}. Nothing is stored. wa_string_free it. */
+WA_API wa_status wa_benchmark(wa_accelerator *a, const wa_measure_request *q, char **json, wa_error *err) WA_MUST_CHECK;
+
 /* --- the bridge to one browser ------------------------------------------------------------------- */
 typedef struct wa_bridge wa_bridge;
 typedef struct wa_bridge_options {

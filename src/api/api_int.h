@@ -158,6 +158,49 @@ void api_result_store(wa_accelerator *a, const wa_result *r);
 /* --- running (api_run.c) ------------------------------------------------------------------------------------ */
 wa_status api_run(wa_accelerator *a, api_session *pinned, const wa_accelerate_options *o, wa_result **out, wa_error *err) WA_MUST_CHECK;
 
+/* --- measuring (api_samples.c) --------------------------------------------------------------------------------- */
+enum { API_STAGES_MAX = 8 };
+/* What a benchmark or a profile wants of a run beside its record. Zero-initialised, then api_samples_done. */
+typedef struct api_samples {
+    uint32_t warmup_ms;    /* in: runs after the first that are not counted go on this long */
+    uint32_t profile_runs; /* in: runs with every dispatch measured, when options ask for a profile */
+    double first_ms;       /* the first run, inputs to outputs */
+    double *run_ms, *device_ms, *gpu_ms; /* of the measured runs in order; < 0 not known */
+    uint32_t run_count;
+    double *dispatch_us, *dispatch_at_us; /* profile_runs x dispatch_count; at: from the first one's start, < 0 not known */
+    uint32_t dispatch_count, profiled;
+    double profile_end_ms; /* when the last of them had ended */
+    double profile_wall_ms;
+    struct { const char *name; double at_ms; } stages[API_STAGES_MAX]; /* when each began; names are static */
+    uint32_t stage_count;
+    api_session *session; /* where it ran: the plan stays loaded there until the next run */
+} api_samples;
+void api_samples_stage(api_samples *s, const char *stage);
+wa_status api_samples_run(api_samples *s, uint32_t runs, const wa_run_stats *stats, double ms, wa_error *err) WA_MUST_CHECK;
+wa_status api_samples_profile(api_samples *s, const wa_plan *p, const wa_run_stats *stats, wa_error *err) WA_MUST_CHECK;
+void api_samples_done(api_samples *s);
+/* api_run with samples taken; nothing is stored among the results. samples may be NULL. */
+wa_status api_run_sampled(wa_accelerator *a, api_session *pinned, const wa_accelerate_options *o, api_samples *samples, wa_result **out, wa_error *err) WA_MUST_CHECK;
+/* The q-th of n values by interpolation between ranks, 0 <= q <= 1; sorts a copy. NaN when n is 0. */
+double api_quantile(const double *values, uint32_t n, double q);
+
+/* --- made-up inputs (api_inputs.c) ------------------------------------------------------------------------------- */
+/* Named inputs of a model with seeded values, for measuring: texts' ids and masks at batch x tokens, others by
+ * their shapes, where `given` may fix a name's type (its data, when there is any, is borrowed). */
+typedef struct api_inputs {
+    wa_arena arena;
+    wa_named_tensor list[64];
+    uint32_t count;
+    bool embed; /* texts' ids: the task is embed */
+} api_inputs;
+wa_status api_inputs_make(const api_model *m, uint32_t batch, uint32_t tokens, const wa_named_tensor *given, size_t given_count, api_inputs *out, wa_error *err) WA_MUST_CHECK;
+void api_inputs_done(api_inputs *in);
+
+/* --- requests to measure (api_benchmark.c) ------------------------------------------------------------------------ */
+wa_status api_measure_checked(const wa_measure_request *q, wa_measure_request *out, wa_error *err) WA_MUST_CHECK;
+/* Options of a run as the request wants it; borrows both. */
+wa_accelerate_options api_measure_options(const wa_measure_request *q, const api_inputs *in);
+
 char *api_json_text(json_t *steal); /* compact; wa_string_free it; NULL when out of memory */
 
 #endif

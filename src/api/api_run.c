@@ -27,11 +27,13 @@ typedef struct job {
     wa_program_stats stages; /* of the last run of a staged model */
     double on_target;        /* share of the floating-point operations, < 0 unknown */
     uint64_t predicted, actual;
+    api_samples *samples; /* NULL: nobody measures */
     wa_result *r;
 } job;
 
 static void report(const job *j, const char *stage, uint64_t done, uint64_t total)
 {
+    if (j->samples) api_samples_stage(j->samples, stage);
     wa_progress p = {stage, done, total, j->predicted};
     if (j->o->progress) j->o->progress(j->o->user, &p);
 }
@@ -222,11 +224,40 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* How many runs a benchmark makes when not told. */
+enum { FITTING_RUNS_MIN = 5, FITTING_RUNS_MAX = 100 };
+#define FITTING_MS 3000.0
+
+/* Runs until the time for that is over: what the first runs pay once (caches, clocks that idled) is not measured. */
+static wa_status warm_up(job *j, double *last, wa_error *err)
+{
+    double start = wa__os_now_ms();
+    *last = j->samples->first_ms = j->run_ms[0];
+    while (wa__os_now_ms() - start < j->samples->warmup_ms) WA_TRY(run_batches(j, false, last, err));
+    return WA_OK;
+}
+
+/* Runs after the measured ones, with each dispatch in a pass of its own: slower, so not among them. */
+static wa_status profile(job *j, wa_error *err)
+{
+    const api_session *s = j->choice.session;
+    uint32_t runs = j->samples && j->samples->profile_runs ? j->samples->profile_runs : 1;
+    wa_status st = WA_OK;
+    double ms;
+    if (s->browser) wa__bridge_profile(s->runner, true);
+    for (uint32_t i = 0; i < runs && st == WA_OK; i++) {
+        st = run_batches(j, false, &ms, err);
+        if (st == WA_OK && j->samples && s->plan) st = api_samples_profile(j->samples, s->plan, &j->stats, err);
+    }
+    if (s->browser) wa__bridge_profile(s->runner, false);
+    return st;
+}
+
 /* The first run warms up and gives the answer; then `runs` measured ones. With one run asked for,
  * the first is the one reported. */
 static wa_status measure(job *j, wa_error *err)
 {
-    uint32_t runs = j->o->runs ? j->o->runs : 1;
+    uint32_t runs = j->o->runs ? j->o->runs : j->samples ? FITTING_RUNS_MAX : 1;
     j->run_ms = wa__alloc(runs, sizeof *j->run_ms);
     if (j->texts && j->output_count) {
         j->row_floats = j->outputs[0].type.rank == 2 ? j->outputs[0].type.dims[1] : 0;
@@ -236,16 +267,17 @@ static wa_status measure(job *j, wa_error *err)
     if (!j->run_ms || (j->texts && !j->rows)) return wa__no_memory(err, "results");
     report(j, "run", 0, j->texts ? j->o->text_count : 0);
     WA_TRY(run_batches(j, true, &j->run_ms[0], err));
-    for (uint32_t i = 0; i < runs && runs > 1; i++) WA_TRY(run_batches(j, false, &j->run_ms[i], err));
-    j->run_count = runs;
-    if (j->o->profile) { /* one more, each dispatch in a pass of its own: slower, so not among the measured */
-        double ms;
-        bool page = j->choice.session->browser != NULL;
-        if (page) wa__bridge_profile(j->choice.session->runner, true);
-        wa_status s = run_batches(j, false, &ms, err);
-        if (page) wa__bridge_profile(j->choice.session->runner, false);
-        if (s != WA_OK) return s;
+    if (j->samples) {
+        double last;
+        WA_TRY(warm_up(j, &last, err));
+        if (!j->o->runs) runs = last > 0 && last < FITTING_MS / FITTING_RUNS_MAX ? FITTING_RUNS_MAX : last > FITTING_MS / FITTING_RUNS_MIN ? FITTING_RUNS_MIN : (uint32_t)(FITTING_MS / last);
     }
+    for (uint32_t i = 0; i < runs && (runs > 1 || j->samples); i++) {
+        WA_TRY(run_batches(j, false, &j->run_ms[i], err));
+        if (j->samples) WA_TRY(api_samples_run(j->samples, runs, &j->stats, j->run_ms[i], err));
+    }
+    j->run_count = runs;
+    if (j->o->profile) WA_TRY(profile(j, err));
     qsort(j->run_ms, runs, sizeof *j->run_ms, by_value);
     return WA_OK;
 }
@@ -504,9 +536,15 @@ static wa_status execute(job *j, api_session *pinned, wa_error *err)
 
 wa_status api_run(wa_accelerator *a, api_session *pinned, const wa_accelerate_options *o, wa_result **out, wa_error *err)
 {
+    return api_run_sampled(a, pinned, o, NULL, out, err);
+}
+
+wa_status api_run_sampled(wa_accelerator *a, api_session *pinned, const wa_accelerate_options *o, api_samples *samples, wa_result **out, wa_error *err)
+{
     job j = {0};
     j.a = a;
     j.o = o;
+    j.samples = samples;
     j.first_ms = j.on_target = -1;
     j.r = api_result_new();
     if (!j.r) return wa__no_memory(err, "the result");
@@ -514,9 +552,10 @@ wa_status api_run(wa_accelerator *a, api_session *pinned, const wa_accelerate_op
     /* A page that stopped answering is not used again. */
     if (j.choice.session && j.choice.session->browser && (s == WA_TIMEOUT || s == WA_DEVICE_LOST || s == WA_PROTOCOL || s == WA_BROWSER))
         api_session_close(a, j.choice.session);
+    if (samples) samples->session = j.choice.session;
     done(&j);
     if (s == WA_OK) {
-        if (a->store_results) api_result_store(a, j.r);
+        if (a->store_results && !samples) api_result_store(a, j.r);
         *out = j.r;
     } else wa_result_free(j.r);
     return s;

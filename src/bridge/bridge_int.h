@@ -73,7 +73,7 @@ typedef struct bridge_session {
     uint32_t progress_count;
     /* the runner's thread: */
     bool profile;
-    double *dispatch_us;
+    double *dispatch_us, *dispatch_at_us; /* one allocation */
     uint32_t next_handle;
     bridge_load loads[BRIDGE_LOADS_MAX]; /* changed under host->mutex */
 } bridge_session;

@@ -71,11 +71,16 @@ static double reply_number(const bridge_session *s, const char *key)
 
 static void add_time(double *sum, double v) { *sum = *sum < 0 || v < 0 ? -1 : *sum + v; }
 
+/* Times of the step's dispatches; their starts count from the run's first one as long as there is one step. */
 static void take_profile(run *x)
 {
-    const json_t *us = json_object_get(x->s->reply, "dispatch_us");
-    for (size_t i = 0; i < json_array_size(us) && x->profiled < x->l->plan->dispatch_count && x->s->dispatch_us; i++)
+    const json_t *us = json_object_get(x->s->reply, "dispatch_us"), *at = json_object_get(x->s->reply, "dispatch_at_us");
+    bool first = x->profiled == 0;
+    for (size_t i = 0; i < json_array_size(us) && x->profiled < x->l->plan->dispatch_count && x->s->dispatch_us; i++) {
+        const json_t *start = json_array_get(at, i);
+        x->s->dispatch_at_us[x->profiled] = first && json_is_number(start) ? json_number_value(start) : -1;
         x->s->dispatch_us[x->profiled++] = json_number_value(json_array_get(us, i));
+    }
 }
 
 /* Sends the step, checks that exactly the bytes asked for came back. */
@@ -263,10 +268,12 @@ static wa_status run_steps(run *x, const wa_view *inputs, uint32_t input_count, 
 static wa_status ready_profile(bridge_session *s, const wa_plan *p, wa_error *err)
 {
     if (!(s->target.features & WA_FEATURE_TIMESTAMP)) return wa__fail(err, WA_UNSUPPORTED, "this adapter has no timestamp queries: dispatches cannot be measured");
-    double *us = wa__realloc(s->dispatch_us, (p->dispatch_count ? p->dispatch_count : 1) * sizeof *us);
+    size_t n = p->dispatch_count ? p->dispatch_count : 1;
+    double *us = wa__realloc(s->dispatch_us, 2 * n * sizeof *us);
     if (!us) return wa__no_memory(err, "a profile");
-    for (uint32_t i = 0; i < p->dispatch_count; i++) us[i] = -1;
+    for (size_t i = 0; i < 2 * n; i++) us[i] = -1;
     s->dispatch_us = us;
+    s->dispatch_at_us = us + n;
     return WA_OK;
 }
 
@@ -288,6 +295,7 @@ wa_status wa__bridge_run(wa_runner *r, uint32_t handle, uint32_t entry, const wa
     if (!stats) return WA_OK;
     stats->wall_ms = wa__os_now_ms() - start;
     stats->dispatch_us = s->profile ? s->dispatch_us : NULL;
+    stats->dispatch_at_us = s->profile ? s->dispatch_at_us : NULL;
     return WA_OK;
 }
 

@@ -29,6 +29,7 @@ typedef struct wa_run_stats {
     double gpu_ms;       /* timestamp queries, < 0 not offered */
     uint32_t dispatches, submits, cpu_segments, transfers;
     double *dispatch_us; /* per dispatch when profiling was asked for, else NULL; owned by the runner */
+    double *dispatch_at_us; /* likewise: its start after the first one's, < 0 or NULL not known */
 } wa_run_stats;
 
 typedef struct wa_run_target { /* what really ran; strings live as long as the runner */

@@ -1,0 +1,73 @@
+"""webaccel bench, profile and tune as scripts lean on them, on the CPU and, where it is here, in Chromium.
+
+usage: measure_test.py WEBACCEL
+"""
+import json, os, shutil, subprocess, sys, tempfile, unittest, xml.dom.minidom
+
+COMMAND = os.path.abspath(sys.argv[1])
+TINY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fixtures", "bert-tiny")
+HOME = tempfile.mkdtemp(prefix="wa-measure-")
+ENV = {**os.environ, "WEBACCEL_HOME": HOME}
+CHROMIUM = ["chromium"] if shutil.which("chromium") else []
+
+
+def run(*args, check=0, env=None):
+    p = subprocess.run([COMMAND, *args], capture_output=True, text=True, env=env or ENV, timeout=170)
+    if check is not None and p.returncode != check:
+        raise AssertionError("webaccel %s: exit %d, wanted %d\n%s%s" % (" ".join(args), p.returncode, check, p.stdout[-2000:], p.stderr[-2000:]))
+    return p
+
+
+class Bench(unittest.TestCase):
+    KEYS = ["median_ms", "p10_ms", "p90_ms", "first_ms", "load_ms", "throughput", "dispatches", "gpu_ms", "memory_bytes", "target", "browser", "adapter", "precision"]
+
+    def test_one_result_is_an_object(self):
+        r = json.loads(run("bench", TINY + "/hf", "--target", "cpu", "--tokens", "16", "--batch", "2", "--runs", "9", "--warmup", "20", "--json").stdout)
+        for key in self.KEYS + ["runs_ms", "steady", "model", "batch", "tokens"]:
+            self.assertIn(key, r)
+        self.assertEqual((r["target"], r["batch"], r["tokens"], r["runs"], len(r["runs_ms"])), ("cpu", 2, 16, 9, 9))
+        self.assertLessEqual(r["p10_ms"], r["median_ms"])
+        self.assertLessEqual(r["median_ms"], r["p90_ms"])
+        self.assertAlmostEqual(r["throughput"], 2e3 / r["median_ms"], places=2)
+        self.assertGreater(r["memory_bytes"], 0)
+        self.assertEqual(r["median_ms"], sorted(r["runs_ms"])[4])
+        self.assertEqual(json.loads(run("results", "--json").stdout), [], "a benchmark is no result of the user's")
+
+    def test_several_side_by_side_with_plots(self):
+        with tempfile.TemporaryDirectory() as t:
+            targets = "cpu,webgpu" if CHROMIUM else "cpu"
+            args = ["bench", TINY + "/hf", TINY + "/opset17.onnx", "--target", targets, "--tokens", "16", "--runs", "5", "--warmup", "0", *(["--browser", "chromium"] if CHROMIUM else [])]
+            rows = json.loads(run(*args, "--json", "--plot", t + "/a.svg").stdout)
+            self.assertEqual([(os.path.basename(r["model"]), r["target"]) for r in rows], [(m, x) for m in ("hf", "opset17.onnx") for x in targets.split(",")])
+            text = [n.firstChild.data for n in xml.dom.minidom.parse(t + "/a.svg").getElementsByTagName("text")]
+            self.assertIn("hf, batch 1, 16 tokens", text)
+            self.assertIn("cpu, 32 bits", text)
+            table = run(*args, "--plot", t + "/a.png", check=None)
+            self.assertIn("median ms", table.stdout)
+            if table.returncode == 0:
+                self.assertEqual(open(t + "/a.png", "rb").read(8), b"\x89PNG\r\n\x1a\n")
+            else:
+                self.assertIn("cairo", table.stderr)
+            self.assertIn(".svg", run("bench", TINY + "/hf", "--target", "cpu", "--tokens", "8", "--runs", "1", "--warmup", "0", "--plot", t + "/a.gif", check=4).stderr)
+
+    def test_same_inputs_give_the_same_sample_everywhere(self):
+        rows = [json.loads(run("bench", TINY + "/hf", "--tokens", "16", "--runs", "1", "--warmup", "0", "--json", *where).stdout)
+                for where in [["--target", "cpu"]] + ([["--target", "webgpu", "--browser", "chromium"]] if CHROMIUM else [])]
+        self.assertEqual(len(rows[0]["sample"]), 8)
+        for r in rows[1:]:
+            self.assertLess(max(abs(a - b) for a, b in zip(r["sample"], rows[0]["sample"])), 1e-4)
+
+    def test_no_falling_back_and_clear_errors(self):
+        self.assertIn("edge", run("bench", TINY + "/hf", "--target", "webgpu", "--browser", "edge", check=9).stderr)
+        self.assertIn("--precision", run("bench", TINY + "/hf", "--precision", "31", check=2).stderr)
+        self.assertIn("--target", run("bench", TINY + "/hf", "--target", "cpu,,webgpu", check=2).stderr)
+        self.assertIn("nope", run("bench", TINY + "/hf", "--target", "cpu", "-i", "nope=f32[1]", check=2).stderr)
+        self.assertIn("--tokens", run("bench", TINY + "/hf", "--tokens", "none", check=2).stderr)
+        rows = json.loads(run("bench", TINY + "/hf", "/no/such/model", "--target", "cpu", "--tokens", "8", "--runs", "1", "--warmup", "0", "--json", check=3).stdout)
+        self.assertEqual([("error" in r) for r in rows], [False, True])
+
+
+try:
+    unittest.main(argv=["measure_test"] + sys.argv[2:], verbosity=1, warnings="ignore")
+finally:
+    shutil.rmtree(HOME, ignore_errors=True)
