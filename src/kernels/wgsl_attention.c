@@ -28,13 +28,13 @@ static void keys(const uint32_t *s, uint32_t w, bool v4, wa_wgsl_emit *e)
     uint32_t row = s[1] * w * (s[2] & PACKED ? 3 : 1), kc = s[2] & PACKED ? s[1] * w : 0, vc = s[2] & PACKED ? 2 * s[1] * w : 0;
     put(e, "  for (var j = share; j < t; j += %uu) {\n    let at = (z * t + j) * %uu + h * %uu;\n    var x = ", s[4], row, w);
     for (uint32_t i = 0; i < w; i++) {
-        if (v4) put(e, "%sdot(q%u, %s[at + %uu])", i ? " + " : "", i, k, kc + i);
-        else put(e, "%sq%u * %s[at + %uu]", i ? " + " : "", i, k, kc + i);
+        if (v4) put(e, "%sdot(q%u, vec4f(%s[at + %uu]))", i ? " + " : "", i, k, kc + i);
+        else put(e, "%sq%u * f32(%s[at + %uu])", i ? " + " : "", i, k, kc + i);
     }
     put(e, ";\n    x *= scale;\n");
     if (s[2] & BIAS) put(e, "    x += bias[base + j * p.a[1].w];\n");
     put(e, "    x = max(x, LOW);\n    let n = max(top, x); let old = exp(top - n); let f = exp(x - n);\n    top = n; sum = sum * old + f;\n");
-    for (uint32_t i = 0; i < w; i++) put(e, "    c%u = c%u * old + f * %s[at + %uu];\n", i, i, v, vc + i);
+    for (uint32_t i = 0; i < w; i++) put(e, "    c%u = c%u * old + f * %s(%s[at + %uu]);\n", i, i, v4 ? "vec4f" : "f32", v, vc + i);
     put(e, "  }\n");
 }
 
@@ -71,11 +71,18 @@ static void generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit *e)
     if (s[2] & BIAS) put(e, "  let base = z * p.a[1].x + h * p.a[1].y + i * p.a[1].z;\n");
     uint32_t row = s[1] * w * (s[2] & PACKED ? 3 : 1);
     put(e, "  let qa = (z * sq + i) * %uu + h * %uu;\n  var top = LOW; var sum = 0f;\n", row, w);
-    for (uint32_t i = 0; i < w; i++) put(e, "  let q%u = %s[qa + %uu]; var c%u = %s();\n", i, s[2] & PACKED ? "qkv" : "q", i, i, type);
+    for (uint32_t i = 0; i < w; i++) put(e, "  let q%u = %s(%s[qa + %uu]); var c%u = %s();\n", i, type, s[2] & PACKED ? "qkv" : "q", i, i, type);
     keys(s, w, v4, e);
     if (s[4] > 1) merge(s, w, e);
     put(e, "  if (wg.x * %uu + l.x >= sq) { return; }\n  let to = (z * sq + i) * %uu + h * %uu; let inv = 1.0 / max(sum, 1e-30);\n", s[3], s[1] * w, w);
-    for (uint32_t i = 0; i < w; i++) put(e, "  o[to + %uu] = c%u * inv;\n", i, i);
+    for (uint32_t i = 0; i < w; i++) put(e, "  o[to + %uu] = %s(c%u * inv);\n", i, wa__wgsl_held(e, b - 1, type), i);
     put(e, "}\n");
 }
-const wa_wgsl_row wa__wgsl_attention = {"attention", check, generate};
+
+/* All but the bias, whose masks may be as low as floats go. */
+static uint32_t halves(const uint32_t *s, const uint32_t *code, const wa_wgsl_info *info)
+{
+    (void)code;
+    return ((1u << info->binding_count) - 1) & ~(s[2] & BIAS ? 1u << (info->binding_count - 2) : 0u);
+}
+const wa_wgsl_row wa__wgsl_attention = {"attention", check, generate, halves};

@@ -1,4 +1,4 @@
-/* Moving words. GATHER: data [outer,V,inner], n indices -> [outer,n,inner]; an index below 0 counts
+/* Moving words, or floats where a side holds f16. GATHER: data [outer,V,inner], n indices -> [outer,n,inner]; an index below 0 counts
  * from the end. spec: none. params: {outer, V, inner, n}.
  * COPY: any strided copy (transpose, slice, concat, split, expand). spec: 0 of up to 6 dims, 1 of up to 8.
  * params: {count, in offset, out offset, 0} then for 6 dims {dims 0..3} {dims 4, 5, in strides 4, 5}
@@ -26,19 +26,27 @@ static wa_status copy_check(const uint32_t *s, const uint32_t *code, uint32_t co
     return plain_check(s[0], 2, code_count, 2, info, err);
 }
 
+static const char *word_of(const wa_wgsl_emit *e) { return e->half ? "f32" : "u32"; }
+static uint32_t moved_halves(const uint32_t *s, const uint32_t *code, const wa_wgsl_info *info)
+{
+    (void)s, (void)code;
+    return 1u | info->write_mask;
+}
+
 static void gather_generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit *e)
 {
     (void)s, (void)code;
-    wa__wgsl_storage(e, 0, "x", "u32", false);
+    const char *word = word_of(e);
+    wa__wgsl_storage(e, 0, "x", word, false);
     wa__wgsl_storage(e, 1, "ids", "i32", false);
-    wa__wgsl_storage(e, 2, "o", "u32", true);
+    wa__wgsl_storage(e, 2, "o", word, true);
     wa__wgsl_params(e, 3, 1);
     put(e, "@compute @workgroup_size(64)\nfn main(@builtin(global_invocation_id) g: vec3u, @builtin(num_workgroups) nw: vec3u) {\n"
            "  let d = p.a[0]; let i = g.y * (nw.x * 64u) + g.x;\n  if (i >= d.x * d.w * d.z) { return; }\n"
            "  var id = ids[i / d.z %% d.w]; if (id < 0) { id += i32(d.y); }\n"
-           "  o[i] = x[(i / (d.z * d.w) * d.y + u32(id)) * d.z + i %% d.z];\n}\n");
+           "  o[i] = %s(x[(i / (d.z * d.w) * d.y + u32(id)) * d.z + i %% d.z]);\n}\n", wa__wgsl_held(e, 2, word));
 }
-const wa_wgsl_row wa__wgsl_gather = {"gather", gather_check, gather_generate};
+const wa_wgsl_row wa__wgsl_gather = {"gather", gather_check, gather_generate, moved_halves};
 
 static void copy_generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit *e)
 {
@@ -49,14 +57,14 @@ static void copy_generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit 
                                    {2, 0, 4, 0, 6, 0}, {2, 1, 4, 1, 6, 1}, {2, 2, 4, 2, 6, 2}, {2, 3, 4, 3, 6, 3}};
     const place *at = s[0] ? eight : six;
     (void)code;
-    wa__wgsl_storage(e, 0, "x", "u32", false);
-    wa__wgsl_storage(e, 1, "o", "u32", true);
+    wa__wgsl_storage(e, 0, "x", word_of(e), false);
+    wa__wgsl_storage(e, 1, "o", word_of(e), true);
     wa__wgsl_params(e, 2, s[0] ? 7 : 6);
     put(e, "@compute @workgroup_size(64)\nfn main(@builtin(global_invocation_id) g: vec3u, @builtin(num_workgroups) nw: vec3u) {\n"
            "  let i = g.y * (nw.x * 64u) + g.x;\n  if (i >= p.a[0].x) { return; }\n  var r = i; var src = p.a[0].y; var dst = p.a[0].z;\n");
     for (unsigned k = s[0] ? 8 : 6; k-- > 0;)
         put(e, "  { let n = r %% p.a[%u][%u]; r /= p.a[%u][%u]; src += n * p.a[%u][%u]; dst += n * p.a[%u][%u]; }\n", at[k].dim, at[k].dc, at[k].dim,
             at[k].dc, at[k].is, at[k].ic, at[k].os, at[k].oc);
-    put(e, "  o[dst] = x[src];\n}\n");
+    put(e, "  o[dst] = %s(x[src]);\n}\n", wa__wgsl_held(e, 1, word_of(e)));
 }
-const wa_wgsl_row wa__wgsl_copy = {"copy", copy_check, copy_generate};
+const wa_wgsl_row wa__wgsl_copy = {"copy", copy_check, copy_generate, moved_halves};

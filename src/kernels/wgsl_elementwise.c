@@ -322,6 +322,13 @@ static void chain_function(const uint32_t *s, const chain *c, wa_wgsl_emit *e)
     put(e, "  return s%u;\n}\n", c->steps - 1);
 }
 
+/* vec4f is spelled so that the storage can turn into vec4h. */
+static void vector(const uint32_t *s, const char *element, char *out, size_t n)
+{
+    if (s[10] && strcmp(element, "f32") == 0) snprintf(out, n, "vec4f");
+    else snprintf(out, n, s[10] ? "vec4<%s>" : "%s", element);
+}
+
 static void call(const chain *c, const char *suffix, wa_wgsl_emit *e)
 {
     put(e, "chain(");
@@ -338,7 +345,7 @@ static void generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit *e)
     for (uint32_t i = 0; i <= c.inputs; i++) {
         char name[16], type[16];
         snprintf(name, sizeof name, i < c.inputs ? "x%u" : "o", i);
-        snprintf(type, sizeof type, s[10] ? "vec4<%s>" : "%s", i < c.inputs ? wa__wgsl_type(s[1 + i]) : out);
+        vector(s, i < c.inputs ? wa__wgsl_type(s[1 + i]) : out, type, sizeof type);
         wa__wgsl_storage(e, i, name, type, i == c.inputs);
         strided += i < c.inputs && (s[9] >> i & 1);
     }
@@ -352,21 +359,35 @@ static void generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit *e)
         for (unsigned k = 6; k-- > 0;) put(e, "  let n%u = r %% p.a[%u][%u]; r /= p.a[%u][%u];\n", k, 1 + k / 4, k % 4, 1 + k / 4, k % 4);
     }
     for (uint32_t i = 0, at = 3; i < c.inputs; i++) {
+        char type[16];
+        vector(s, wa__wgsl_type(s[1 + i]), type, sizeof type);
         if (!(s[9] >> i & 1)) {
-            put(e, "  let v%u = x%u[i];\n", i, i);
+            put(e, "  let v%u = %s(x%u[i]);\n", i, type, i);
             continue;
         }
-        put(e, "  let v%u = x%u[n0 * p.a[%u].x + n1 * p.a[%u].y + n2 * p.a[%u].z + n3 * p.a[%u].w + n4 * p.a[%u].x + n5 * p.a[%u].y];\n", i, i, at, at,
+        put(e, "  let v%u = %s(x%u[n0 * p.a[%u].x + n1 * p.a[%u].y + n2 * p.a[%u].z + n3 * p.a[%u].w + n4 * p.a[%u].x + n5 * p.a[%u].y]);\n", i, type, i, at, at,
             at, at, at + 1, at + 1);
         at += 2;
     }
-    put(e, "  o[i] = ");
+    char held[16];
+    vector(s, out, held, sizeof held);
+    put(e, "  o[i] = %s(", wa__wgsl_held(e, c.inputs, held));
     static const char *const parts[] = {".x", ".y", ".z", ".w"};
     if (s[10]) put(e, "vec4<%s>(", out);
     for (unsigned k = 0; k < (s[10] ? 4u : 1u); k++) {
         if (k) put(e, ", ");
         call(&c, s[10] ? parts[k] : "", e);
     }
-    put(e, s[10] ? ");\n}\n" : ";\n}\n");
+    put(e, s[10] ? "));\n}\n" : ");\n}\n");
 }
-const wa_wgsl_row wa__wgsl_elementwise = {"elementwise", check, generate};
+
+static uint32_t halves(const uint32_t *s, const uint32_t *code, const wa_wgsl_info *info)
+{
+    (void)info;
+    chain c;
+    uint32_t mask = 0;
+    if (!open_chain(s, code, 2 + code[0] * STEP + code[1], &c)) return 0;
+    for (uint32_t i = 0; i < c.inputs; i++) mask |= s[1 + i] == WA_F32 ? 1u << i : 0u;
+    return mask | (kind_of(c.step[(c.steps - 1) * STEP + 4]) == FLOATS ? 1u << c.inputs : 0u);
+}
+const wa_wgsl_row wa__wgsl_elementwise = {"elementwise", check, generate, halves};

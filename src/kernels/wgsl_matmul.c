@@ -47,9 +47,9 @@ static void matmul_loop(const uint32_t *s, wa_wgsl_emit *e)
     if (s[9] > 1) put(e, "  let k0 = slice * %uu; let k1 = min(k0 + %uu, %uu);\n", share, share, steps);
     else put(e, "  let k0 = 0u; let k1 = %uu;\n", steps);
     put(e, "  var q = c + k0 * %uu;\n  for (var k = k0; k < k1; k++) {\n", depth * ld4);
-    for (uint32_t i = 0; i < s[5]; i++) put(e, "    let x%u = a[a%u + k];\n", i, i);
+    for (uint32_t i = 0; i < s[5]; i++) put(e, "    let x%u = %s(a[a%u + k]);\n", i, va ? "vec4f" : "f32", i);
     for (uint32_t n = 0; n < depth; n++) {
-        for (uint32_t j = 0; j < s[6]; j++) put(e, "    let b%u_%u = b[q + %uu];\n", n, j, n * ld4 + j);
+        for (uint32_t j = 0; j < s[6]; j++) put(e, "    let b%u_%u = vec4f(b[q + %uu]);\n", n, j, n * ld4 + j);
         for (uint32_t i = 0; i < s[5] * s[6]; i++) {
             uint32_t r = i / s[6], j = i % s[6];
             if (va) put(e, "    c%u_%u += x%u.%c * b%u_%u;\n", r, j, r, "xyzw"[n], n, j);
@@ -75,6 +75,7 @@ static void matmul_slices(const uint32_t *s, wa_wgsl_emit *e)
 static void store(const uint32_t *s, wa_wgsl_emit *e, uint32_t i, uint32_t j)
 {
     bool vo = s[1] % 4 == 0;
+    const char *type = vo ? "vec4f" : "f32", *held = wa__wgsl_held(e, 2u + (s[3] & BIAS ? 1u : 0u) + (s[3] & RESIDUAL ? 1u : 0u), type);
     for (uint32_t n = 0; n < (vo ? 1u : 4u); n++) {
         char value[64], at[64];
         const char *ch[] = {".x", ".y", ".z", ".w"};
@@ -82,10 +83,10 @@ static void store(const uint32_t *s, wa_wgsl_emit *e, uint32_t i, uint32_t j)
         if (vo) snprintf(at, sizeof at, "c + %uu", j);
         else snprintf(at, sizeof at, "(c + %uu) * 4u + %uu", j, n);
         put(e, "    if (%s < %uu) {\n      var v = %s;\n", at, vo ? s[1] / 4 : s[1], value);
-        if (s[3] & BIAS) put(e, "      v += bias[%s];\n", at);
+        if (s[3] & BIAS) put(e, "      v += %s(bias[%s]);\n", type, at);
         if (s[4]) put(e, "      v = activate(v);\n");
-        if (s[3] & RESIDUAL) put(e, "      v += residual[row + %s];\n", at);
-        put(e, "      o[row + %s] = v;\n    }\n", at);
+        if (s[3] & RESIDUAL) put(e, "      v += %s(residual[row + %s]);\n", type, at);
+        put(e, "      o[row + %s] = %s(v);\n    }\n", at, held);
     }
 }
 
@@ -94,11 +95,11 @@ static void matmul_generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emi
     (void)code;
     uint32_t k = s[0] % 4 == 0 ? s[0] / 4 : s[0], ld4 = s[2] / 4, n = s[1] % 4 == 0 ? s[1] / 4 : s[1];
     matmul_head(s, e);
-    if (s[3] & ALPHA) put(e, "const alpha = bitcast<f32>(%uu);\n", s[10]);
     put(e, "@compute @workgroup_size(%u, %u, %u)\nfn main(@builtin(workgroup_id) w: vec3u, @builtin(local_invocation_id) l: vec3u) {\n", s[7],
         s[8], s[9]);
     put(e, "  let c = (w.x * %uu + l.x) * %uu; let r = (w.y * %uu + l.y) * %uu; let slice = l.z; let m = p.a[0].x;\n", s[7], s[6], s[8], s[5]);
     put(e, "  let last = m - 1u;\n");
+    if (s[3] & ALPHA) put(e, "  let alpha = bitcast<f32>(%uu);\n", s[10]); /* Firefox has no bitcast in a const */
     if (s[9] == 1) put(e, "  if (c >= %uu || r >= m) { return; }\n", ld4);
     for (uint32_t i = 0; i < s[5]; i++) put(e, "  let a%u = min(r + %uu, last) * %uu;\n", i, i, k);
     for (uint32_t i = 0; i < s[5] * s[6]; i++) put(e, "  var c%u_%u = vec4f();\n", i / s[6], i % s[6]);
@@ -111,7 +112,13 @@ static void matmul_generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emi
     }
     put(e, "}\n");
 }
-const wa_wgsl_row wa__wgsl_matmul = {"matmul", matmul_check, matmul_generate};
+/* Every operand may be f16: sums are in f32. */
+static uint32_t all_halves(const uint32_t *s, const uint32_t *code, const wa_wgsl_info *info)
+{
+    (void)s, (void)code;
+    return (1u << info->binding_count) - 1;
+}
+const wa_wgsl_row wa__wgsl_matmul = {"matmul", matmul_check, matmul_generate, all_halves};
 
 /* MATMUL_ANY: one invocation an element of o[batch,M,N] = act(alpha * A.B + beta * C) + residual.
  * spec: 0 flags (1: C, 2: residual), 1 element type (0 f32, else I32 or U32: sums wrap), 2 act. params: {M,N,K,batch} {A: batch, m, k strides, 0} {B: batch, k, n, 0}
@@ -142,11 +149,13 @@ static void any_generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit *
            "  let d = p.a[0]; let i = g.y * (nw.x * 64u) + g.x;\n  if (i >= d.x * d.y * d.w) { return; }\n"
            "  let n = i %% d.y; let m = i / d.y %% d.x; let z = i / (d.y * d.x);\n"
            "  var x = z * p.a[1].x + m * p.a[1].y; var y = z * p.a[2].x + n * p.a[2].z; var sum = %s(0);\n"
-           "  for (var k = 0u; k < d.z; k++) { sum += a[x] * b[y]; x += p.a[1].z; y += p.a[2].y; }\n", t);
+           "  for (var k = 0u; k < d.z; k++) { sum += %s(a[x]) * %s(b[y]); x += p.a[1].z; y += p.a[2].y; }\n", t, t, t);
     if (!s[1]) put(e, "  sum *= bitcast<f32>(p.a[4].x);\n");
     if (s[0] & 1 && s[1]) put(e, "  sum += c[z * p.a[3].x + m * p.a[3].y + n * p.a[3].z];\n");
-    else if (s[0] & 1) put(e, "  sum += bitcast<f32>(p.a[4].y) * c[z * p.a[3].x + m * p.a[3].y + n * p.a[3].z];\n");
+    else if (s[0] & 1) put(e, "  sum += bitcast<f32>(p.a[4].y) * f32(c[z * p.a[3].x + m * p.a[3].y + n * p.a[3].z]);\n");
     if (s[2]) put(e, "  sum = activate(sum);\n");
-    put(e, s[0] & 2 ? "  o[i] = sum + residual[i];\n}\n" : "  o[i] = sum;\n}\n");
+    if (s[0] & 2) put(e, "  sum += %s(residual[i]);\n", t);
+    put(e, "  o[i] = %s(sum);\n}\n", wa__wgsl_held(e, b - 1, t));
 }
-const wa_wgsl_row wa__wgsl_matmul_any = {"matmul_any", any_check, any_generate};
+static uint32_t any_halves(const uint32_t *s, const uint32_t *code, const wa_wgsl_info *info) { return s[1] ? 0 : all_halves(s, code, info); }
+const wa_wgsl_row wa__wgsl_matmul_any = {"matmul_any", any_check, any_generate, any_halves};

@@ -25,12 +25,18 @@ static void pool_generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit 
     put(e, "@compute @workgroup_size(32)\nfn main(@builtin(global_invocation_id) g: vec3u, @builtin(num_workgroups) nw: vec3u) {\n"
            "  let d = p.a[0]; let i = g.y * (nw.x * 32u) + g.x;\n  if (i >= d.x * d.z) { return; }\n"
            "  let z = i / d.z; let at = z * d.y * d.z + i %% d.z;\n");
-    if (s[0] == 1) put(e, "  o[i] = x[at];\n}\n");
+    const char *held = wa__wgsl_held(e, b - 1, "f32");
+    if (s[0] == 1) put(e, "  o[i] = %s(x[at]);\n}\n", held);
     if (s[0] == 0)
-        put(e, "  var sum = 0f; var n = 0f;\n  for (var t = 0u; t < d.y; t++) { let m = f32(mask[z * d.y + t]); n += m; sum += x[at + t * d.z] * m; }\n"
-               "  o[i] = sum / max(n, 1e-9);\n}\n");
+        put(e, "  var sum = 0f; var n = 0f;\n  for (var t = 0u; t < d.y; t++) { let m = f32(mask[z * d.y + t]); n += m; sum += f32(x[at + t * d.z]) * m; }\n"
+               "  o[i] = %s(sum / max(n, 1e-9));\n}\n", held);
     if (s[0] == 2)
-        put(e, "  var top = -3.4028234e38f;\n  for (var t = 0u; t < d.y; t++) { if (f32(mask[z * d.y + t]) != 0.0) { top = max(top, x[at + t * d.z]); } }\n"
-               "  o[i] = top;\n}\n");
+        put(e, "  var top = -3.4028234e38f;\n  for (var t = 0u; t < d.y; t++) { if (f32(mask[z * d.y + t]) != 0.0) { top = max(top, f32(x[at + t * d.z])); } }\n"
+               "  o[i] = %s(top);\n}\n", held);
 }
-const wa_wgsl_row wa__wgsl_pool = {"pool", pool_check, pool_generate};
+static uint32_t pool_halves(const uint32_t *s, const uint32_t *code, const wa_wgsl_info *info)
+{
+    (void)code, (void)info;
+    return s[0] == 1 ? 3 : 5;
+}
+const wa_wgsl_row wa__wgsl_pool = {"pool", pool_check, pool_generate, pool_halves};

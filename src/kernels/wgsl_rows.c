@@ -76,27 +76,27 @@ static void bindings(const uint32_t *s, const char *type, wa_wgsl_emit *e)
 static void element(const uint32_t *s, const char *type, uint32_t d, wa_wgsl_emit *e)
 {
     if (s[0] == WA_WGSL_SKIP_LAYERNORM) {
-        put(e, "fn load(row: u32, i: u32) -> %s { let n = row * %uu + i; return x[n] + skip[n]; }\n", type, d);
+        put(e, "fn load(row: u32, i: u32) -> %s { let n = row * %uu + i; return %s(x[n]) + %s(skip[n]); }\n", type, d, type, type);
     } else if (s[0] == WA_WGSL_EMBED_LAYERNORM) {
-        put(e, "fn load(row: u32, i: u32) -> %s {\n  return word[u32(ids[row]) * %uu + i] + position[", type, d);
+        put(e, "fn load(row: u32, i: u32) -> %s {\n  return %s(word[u32(ids[row]) * %uu + i]) + %s(position[", type, type, d, type);
         if (s[4] & POSITIONS) put(e, "u32(position_ids[row %% p.a[0].w])");
         else put(e, "(row %% p.a[0].z)");
-        put(e, " * %uu + i]", d);
-        if (s[4] & TYPES) put(e, " + kind[u32(type_ids[row]) * %uu + i]", d);
-        else if (s[4] & TABLE) put(e, " + kind[i]");
+        put(e, " * %uu + i])", d);
+        if (s[4] & TYPES) put(e, " + %s(kind[u32(type_ids[row]) * %uu + i])", type, d);
+        else if (s[4] & TABLE) put(e, " + %s(kind[i])", type);
         put(e, ";\n}\n");
     } else if (d) {
-        put(e, "fn load(row: u32, i: u32) -> %s { return x[row * %uu + i]; }\n", type, d);
+        put(e, "fn load(row: u32, i: u32) -> %s { return %s(x[row * %uu + i]); }\n", type, type, d);
     } else {
         put(e, s[4] & STRIDED ? "fn at(row: u32, i: u32) -> u32 { let s = p.a[0].z; return ((row / s) * p.a[0].y + i) * s + row %% s; }\n"
                               : "fn at(row: u32, i: u32) -> u32 { return row * p.a[0].y + i; }\n");
-        put(e, "fn load(row: u32, i: u32) -> f32 { return x[at(row, i)]; }\n");
+        put(e, "fn load(row: u32, i: u32) -> f32 { return f32(x[at(row, i)]); }\n");
     }
 }
 
 static void norm_body(const uint32_t *s, const char *type, wa_wgsl_emit *e)
 {
-    bool v4 = s[1] % 4 == 0;
+    bool v4 = s[1] % 4 == 0, beta = s[0] == WA_WGSL_EMBED_LAYERNORM || s[4] & BETA;
     put(e, "  var v = %s();\n", type);
     if (s[4] & RMS) {
         put(e, "  let mean = 0.0;\n");
@@ -106,8 +106,8 @@ static void norm_body(const uint32_t *s, const char *type, wa_wgsl_emit *e)
     }
     put(e, "  for (var i = l.x; i < D; i += %uu) { let d = load(row, i) - mean; v += d * d; }\n", s[2]);
     put(e, "  let scale = inverseSqrt(total(%s, l) / %u.0 + bitcast<f32>(%uu));\n  if (!live) { return; }\n", v4 ? "v.x + v.y + v.z + v.w" : "v", s[1], s[5]);
-    put(e, "  for (var i = l.x; i < D; i += %uu) { o[row * D + i] = (load(row, i) - mean) * scale * gamma[%s]%s; }\n", s[2], s[4] & SCALAR ? "0" : "i",
-        s[0] == WA_WGSL_EMBED_LAYERNORM || s[4] & BETA ? " + beta[i]" : "");
+    put(e, "  for (var i = l.x; i < D; i += %uu) { o[row * D + i] = %s((load(row, i) - mean) * scale * %s(gamma[%s])%s%s%s); }\n", s[2],
+        wa__wgsl_held(e, read_count(s), type), s[4] & SCALAR ? "f32" : type, s[4] & SCALAR ? "0" : "i", beta ? " + " : "", beta ? type : "", beta ? "(beta[i])" : "");
     if (s[4] & (MEAN | INVERSE))
         put(e, "  if (l.x == 0u) {%s%s }\n", s[4] & MEAN ? " means[row] = mean;" : "", s[4] & INVERSE ? " inverses[row] = scale;" : "");
 }
@@ -115,17 +115,18 @@ static void norm_body(const uint32_t *s, const char *type, wa_wgsl_emit *e)
 static void other_body(const uint32_t *s, wa_wgsl_emit *e)
 {
     uint32_t w = s[2];
+    const char *held = wa__wgsl_held(e, 1, "f32");
     if (s[0] == WA_WGSL_L2) {
         put(e, "  var v = 0f;\n  for (var i = l.x; i < D; i += %uu) { let d = load(row, i); v += d * d; }\n"
                "  let scale = 1.0 / max(sqrt(total(v, l)), bitcast<f32>(%uu));\n  if (!live) { return; }\n"
-               "  for (var i = l.x; i < D; i += %uu) { o[at(row, i)] = load(row, i) * scale; }\n", w, s[5], w);
+               "  for (var i = l.x; i < D; i += %uu) { o[at(row, i)] = %s(load(row, i) * scale); }\n", w, s[5], w, held);
         return;
     }
     put(e, "  var v = -0x1.fffffep+127f;\n  for (var i = l.x; i < D; i += %uu) { v = max(v, load(row, i)); }\n  let top = most(v, l);\n  v = 0f;\n"
            "  for (var i = l.x; i < D; i += %uu) { v += exp(load(row, i) - top); }\n  let sum = total(v, l);\n  if (!live) { return; }\n", w, w);
     put(e, s[0] == WA_WGSL_SOFTMAX ? "  let f = 1.0 / sum;\n" : "  let f = log(sum);\n");
-    put(e, "  for (var i = l.x; i < D; i += %uu) { o[at(row, i)] = ", w);
-    put(e, s[0] == WA_WGSL_SOFTMAX ? "exp(load(row, i) - top) * f; }\n" : "load(row, i) - top - f; }\n");
+    put(e, "  for (var i = l.x; i < D; i += %uu) { o[at(row, i)] = %s(", w, held);
+    put(e, s[0] == WA_WGSL_SOFTMAX ? "exp(load(row, i) - top) * f); }\n" : "load(row, i) - top - f); }\n");
 }
 
 static void generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit *e)
@@ -147,4 +148,12 @@ static void generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit *e)
     else other_body(s, e);
     put(e, "}\n");
 }
-const wa_wgsl_row wa__wgsl_rows = {"rows", check, generate};
+
+/* Everything but ids, means and inverse deviations. */
+static uint32_t halves(const uint32_t *s, const uint32_t *code, const wa_wgsl_info *info)
+{
+    (void)code, (void)info;
+    uint32_t ids = s[0] != WA_WGSL_EMBED_LAYERNORM ? 0 : 1u + (s[4] & TYPES ? 1u : 0u) + (s[4] & POSITIONS ? 1u : 0u);
+    return ((2u << read_count(s)) - 1) & ~((1u << ids) - 1);
+}
+const wa_wgsl_row wa__wgsl_rows = {"rows", check, generate, halves};

@@ -37,8 +37,9 @@ static uint32_t halves(const uint32_t *s, const uint32_t *code, const wa_wgsl_in
     return makes_halves(s[0]) ? 2 : 0;
 }
 
-/* fn half(u): the f16 nearest to the float of these bits, the even one of two; bits only, so that every
- * driver rounds alike. A NaN stays one. */
+/* fn half(u): the f16 nearest to the float of these bits, the even one of two; rounded in
+ * integers, so that every driver rounds alike (the last conversion is exact; one may take subnormals for 0,
+ * and Firefox has no bitcast to vec2<f16>). A NaN stays one. */
 static void half_function(wa_wgsl_emit *e)
 {
     put(e, "fn half(u: u32) -> f16 {\n  let a = u & 0x7fffffffu; let s = (u >> 16u) & 0x8000u; var h = 0x7c00u;\n"
@@ -46,7 +47,7 @@ static void half_function(wa_wgsl_emit *e)
            "  else if (a >= 0x38800000u) { if (a < 0x477ff000u) { h = (a + 0xfffu + ((a >> 13u) & 1u) - 0x38000000u) >> 13u; } }\n"
            "  else if (a > 0x33000000u) {\n    let shift = 126u - (a >> 23u); let m = (a & 0x7fffffu) | 0x800000u; let low = m & ((1u << shift) - 1u);\n"
            "    h = m >> shift; let tie = 1u << (shift - 1u); h += u32(low > tie || (low == tie && (h & 1u) == 1u));\n  } else { h = 0u; }\n"
-           "  return bitcast<vec2<f16>>(s | h).x;\n}\n");
+           "  return f16(unpack2x16float(s | h).x);\n}\n");
 }
 
 /* fn value(at): the u32 bits of the element whose first byte is `at` (aligned to its size). */

@@ -200,3 +200,11 @@ wa_status wa__gpu_elementwise(wa_plan_builder *b, uint32_t node)
     wa__free(c);
     return s;
 }
+
+/* A constant's digits and range may matter here (an epsilon, a mask's -3e38). */
+uint32_t wa__gpu_elementwise_forms(wa_plan_builder *b, const wa_node *n, bool output, uint32_t index)
+{
+    wa_plan_pieces e;
+    bool constant = !output && wa__plan_pieces(b->g, b->root[n->inputs[index]], &e);
+    return constant || n->op == WA_OP_BitCast ? 1u << WA_FORM_F32 : WA_FORMS_DENSE;
+}

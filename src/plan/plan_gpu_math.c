@@ -366,21 +366,39 @@ static wa_status pool_lower(wa_plan_builder *b, uint32_t node)
     return wa__gpu_end(b, &d, node, NULL);
 }
 
+/* --- forms: a mask's range and the statistics' digits stay in f32 ------------------------------------ */
+static uint32_t attention_forms(wa_plan_builder *b, const wa_node *n, bool output, uint32_t index)
+{
+    (void)b;
+    return output || index != bias_input(n) ? WA_FORMS_DENSE : 1u << WA_FORM_F32;
+}
+
+static uint32_t first_forms(wa_plan_builder *b, const wa_node *n, bool output, uint32_t index)
+{
+    (void)b, (void)n, (void)output;
+    return index == 0 ? WA_FORMS_DENSE : 1u << WA_FORM_F32;
+}
+
+static uint32_t norm_forms(wa_plan_builder *b, const wa_node *n, bool output, uint32_t index)
+{
+    return output ? first_forms(b, n, output, index) : WA_FORMS_DENSE;
+}
+
 const wa_gpu_row wa__gpu_math_rows[] = {
-    {WA_OP_MatMul, product_refuses, product_lower},
-    {WA_OP_Gemm, product_refuses, product_lower},
-    {WA_OP_FusedMatMul, product_refuses, product_lower},
-    {WA_OP_Attention, attention_refuses, attention_lower},
-    {WA_OP_QkvAttention, attention_refuses, attention_lower},
-    {WA_OP_LayerNormalization, norm_refuses, norm_lower},
-    {WA_OP_RMSNormalization, norm_refuses, norm_lower},
-    {WA_OP_SkipLayerNorm, norm_refuses, norm_lower},
-    {WA_OP_EmbedLayerNorm, norm_refuses, norm_lower},
-    {WA_OP_L2Normalize, rows_refuse, rows_lower},
-    {WA_OP_Softmax, rows_refuse, rows_lower},
-    {WA_OP_LogSoftmax, rows_refuse, rows_lower},
-    {WA_OP_MeanPool, pool_refuses, pool_lower},
-    {WA_OP_ClsPool, pool_refuses, pool_lower},
-    {WA_OP_MaxPoolTokens, pool_refuses, pool_lower},
+    {WA_OP_MatMul, product_refuses, product_lower, wa__gpu_dense},
+    {WA_OP_Gemm, product_refuses, product_lower, wa__gpu_dense},
+    {WA_OP_FusedMatMul, product_refuses, product_lower, wa__gpu_dense},
+    {WA_OP_Attention, attention_refuses, attention_lower, attention_forms},
+    {WA_OP_QkvAttention, attention_refuses, attention_lower, attention_forms},
+    {WA_OP_LayerNormalization, norm_refuses, norm_lower, norm_forms},
+    {WA_OP_RMSNormalization, norm_refuses, norm_lower, norm_forms},
+    {WA_OP_SkipLayerNorm, norm_refuses, norm_lower, norm_forms},
+    {WA_OP_EmbedLayerNorm, norm_refuses, norm_lower, norm_forms},
+    {WA_OP_L2Normalize, rows_refuse, rows_lower, wa__gpu_dense},
+    {WA_OP_Softmax, rows_refuse, rows_lower, wa__gpu_dense},
+    {WA_OP_LogSoftmax, rows_refuse, rows_lower, wa__gpu_dense},
+    {WA_OP_MeanPool, pool_refuses, pool_lower, first_forms},
+    {WA_OP_ClsPool, pool_refuses, pool_lower, first_forms},
+    {WA_OP_MaxPoolTokens, pool_refuses, pool_lower, first_forms},
     {WA_OP_NONE, NULL, NULL},
 };

@@ -226,12 +226,20 @@ static wa_status expand_lower(wa_plan_builder *b, uint32_t node)
     return copy(b, node, n->inputs[0], n->outputs[0], &w);
 }
 
+/* A constant that is moved, not looked up in, may be a mask: its range stays. */
+static uint32_t moved_forms(wa_plan_builder *b, const wa_node *n, bool output, uint32_t index)
+{
+    wa_plan_pieces e;
+    bool constant = !output && n->op != WA_OP_Gather && wa__plan_pieces(b->g, b->root[n->inputs[index]], &e);
+    return constant ? 1u << WA_FORM_F32 : WA_FORMS_DENSE;
+}
+
 const wa_gpu_row wa__gpu_move_rows[] = {
-    {WA_OP_Gather, gather_refuses, gather_lower},
-    {WA_OP_Transpose, NULL, transpose_lower},
-    {WA_OP_Concat, NULL, parts_lower},
-    {WA_OP_Split, NULL, parts_lower},
-    {WA_OP_Slice, slice_refuses, slice_lower},
-    {WA_OP_Expand, NULL, expand_lower},
+    {WA_OP_Gather, gather_refuses, gather_lower, moved_forms},
+    {WA_OP_Transpose, NULL, transpose_lower, moved_forms},
+    {WA_OP_Concat, NULL, parts_lower, moved_forms},
+    {WA_OP_Split, NULL, parts_lower, moved_forms},
+    {WA_OP_Slice, slice_refuses, slice_lower, moved_forms},
+    {WA_OP_Expand, NULL, expand_lower, moved_forms},
     {WA_OP_NONE, NULL, NULL},
 };

@@ -191,6 +191,9 @@ wa_status wa__plan_gpu_finish(wa_plan_builder *b);
 wa_status wa__plan_gpu_forms(wa_plan_builder *b);
 uint64_t wa__plan_gpu_bytes(const wa_plan_builder *b, uint32_t value);
 static inline uint32_t wa__gpu_form(const wa_plan_builder *b, uint32_t value) { return b->form[b->root[value]]; }
+#define WA_FORMS_DENSE (1u << WA_FORM_F32 | 1u << WA_FORM_F16)
+/* A row's `forms` that takes both dense forms at every float operand. */
+uint32_t wa__gpu_dense(wa_plan_builder *b, const wa_node *n, bool output, uint32_t index);
 /* Forms (a bit each) that a WebGPU node takes or makes there. */
 uint32_t wa__plan_gpu_node_forms(wa_plan_builder *b, uint32_t node, bool output, uint32_t index);
 
@@ -250,6 +253,7 @@ bool wa__gpu_empty_value(const wa_plan_builder *b, const wa_node *n, uint32_t *b
 wa_status wa__gpu_fill(wa_plan_builder *b, uint32_t node, uint32_t value, uint32_t bits);
 const char *wa__gpu_elementwise_refuses(wa_plan_builder *b, const wa_node *n);
 wa_status wa__gpu_elementwise(wa_plan_builder *b, uint32_t node);
+uint32_t wa__gpu_elementwise_forms(wa_plan_builder *b, const wa_node *n, bool output, uint32_t index);
 static inline const wa_tensor_type *wa__gpu_type(const wa_plan_builder *b, uint32_t value) { return &b->g->values[value].type; }
 static inline uint32_t wa__gpu_bits(float f)
 {

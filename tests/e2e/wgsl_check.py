@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs every WGSL kernel in a real browser against the CPU references.
 
-usage: tests/e2e/wgsl_check.py build/test_wgsl [browser]
+usage: tests/e2e/wgsl_check.py build/test_wgsl [browser: Chromium, or firefox, which has f16 on lavapipe]
 WA_WGSL_ONLY=pattern runs only the cases whose name matches; WA_WGSL_EVERY=n every n-th. Exits 77 where there is no browser or adapter.
 test_wgsl writes plans, inputs and expected outputs as JSON; wgsl_check.html runs them. Only Python's
 own library is used. $CHROME and $GPU_FLAGS override browser and flags.
@@ -50,7 +50,14 @@ with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
     json.dump(listed[::int(os.environ.get("WA_WGSL_EVERY", "1"))], open(cases, "w"))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    process = subprocess.Popen([browser, *flags, f"--user-data-dir={folder}/profile", "--no-first-run", "--disable-extensions", f"http://127.0.0.1:{server.server_port}/"],
+    url, profile = f"http://127.0.0.1:{server.server_port}/", os.path.join(folder, "profile")
+    command = [browser, *flags, f"--user-data-dir={profile}", "--no-first-run", "--disable-extensions", url]
+    if "firefox" in os.path.basename(browser):
+        os.mkdir(profile)
+        with open(os.path.join(profile, "user.js"), "w") as f:
+            f.write("".join(f'user_pref("{p}", true);\n' for p in ("dom.webgpu.enabled", "gfx.webgpu.ignore-blocklist")))
+        command = [browser, "--headless", "--no-remote", "--profile", profile, url]
+    process = subprocess.Popen(command,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env={**os.environ, "HOME": folder, "TMPDIR": folder})
     try:
         end = time.monotonic() + float(os.environ.get("WA_WGSL_SECONDS", "120"))

@@ -9,7 +9,8 @@
 static uint8_t file_bytes[1 << 20];
 static FILE *dump;
 static bool software;
-static unsigned cases_done;
+static bool halved; /* activations and weights as f16: inputs and outputs go through a Neg, whose other side is f16 */
+static unsigned cases_done, half_cases;
 
 /* --- graphs -------------------------------------------------------------------------------------- */
 typedef struct model {
@@ -21,10 +22,12 @@ typedef struct model {
     double tolerance;
 } model;
 
+/* Half cases take floats that f16 holds: what is left is the rounding of what a kernel writes. */
 static float next_float(model *m)
 {
     m->seed = m->seed * 1664525u + 1013904223u;
-    return (float)((double)(m->seed >> 8) / 8388608.0 - 1.0);
+    float f = (float)((double)(m->seed >> 8) / 8388608.0 - 1.0);
+    return halved ? wa__f16_to_f32(wa__f32_to_f16(f)) : f;
 }
 static wa_tensor_type shape(wa_dtype d, uint32_t rank, const int64_t *dims)
 {
@@ -42,11 +45,13 @@ static model start(void)
     wa__graph_source(m.g, wa__str("weights"), file_bytes, sizeof file_bytes);
     return m;
 }
+static uint32_t op1(model *m, wa_op op, const uint32_t *in, uint32_t n);
 static uint32_t input(model *m, wa_tensor_type t)
 {
     char name[16];
     snprintf(name, sizeof name, "in%u", m->input_count);
-    return m->inputs[m->input_count++] = wa__graph_input(m->g, wa__str(name), &t);
+    uint32_t id = m->inputs[m->input_count++] = wa__graph_input(m->g, wa__str(name), &t);
+    return halved && t.dtype == WA_F32 ? op1(m, WA_OP_Neg, &id, 1) : id;
 }
 /* A weight of small whole or random values in any type. */
 static uint32_t weight(model *m, wa_tensor_type t)
@@ -171,7 +176,8 @@ static void dump_uploads(const wa_plan *p)
 }
 static void dump_case(const char *name, const model *m, const wa_plan *p, const wa_view *v)
 {
-    fprintf(dump, "%s{\"name\":\"%s%s\",\"tolerance\":%g,\"buffers\":[", cases_done ? ",\n" : "", name, software ? " (software)" : "", m->tolerance);
+    fprintf(dump, "%s{\"name\":\"%s%s%s\",\"half\":%s,\"tolerance\":%g,\"buffers\":[", cases_done ? ",\n" : "", name, software ? " (software)" : "",
+            halved ? " (half)" : "", halved ? "true" : "false", m->tolerance);
     for (uint32_t i = 0; i < p->buffer_count; i++)
         fprintf(dump, "%s%llu", i ? "," : "", p->buffers[i].target == WA_TARGET_WEBGPU ? (unsigned long long)p->buffers[i].size : 0);
     dump_uploads(p);
@@ -209,10 +215,15 @@ static void finish(model *m, uint32_t output, const char *name)
 {
     wa_error err = {0};
     wa_plan *p = NULL;
-    wa_plan_options o = {.target = {.target = WA_TARGET_WEBGPU, .software = software}};
+    wa_plan_options o = {.target = {.target = WA_TARGET_WEBGPU, .software = software, .features = halved ? WA_FEATURE_F16 : 0}, .precision = halved ? 16 : 32};
     for (uint32_t i = 0; i < m->g->node_count; i++) {
         wa_status s = wa__graph_infer_node(m->g, i, &err);
         if (s != WA_OK) fail_msg("%s: %s", name, err.message);
+    }
+    if (halved && m->g->values[output].type.dtype == WA_F32) {
+        output = op1(m, WA_OP_Neg, &output, 1);
+        if (wa__graph_infer_node(m->g, node_of(m, output), &err) != WA_OK) fail_msg("%s: %s", name, err.message);
+        m->tolerance = m->tolerance > 1.5e-3 ? m->tolerance : 1.5e-3;
     }
     assert_true(wa__graph_output(m->g, output));
     wa_status s = wa__plan_build(m->g, &o, &p, &err);
@@ -227,6 +238,11 @@ static void finish(model *m, uint32_t output, const char *name)
         free(v);
     }
     cases_done++;
+    for (uint32_t i = 0; i < p->pipeline_count; i++)
+        if (p->pipelines[i].spec.half && p->pipelines[i].spec.kernel != WA_WGSL_ELEMENTWISE) {
+            half_cases++;
+            break;
+        }
     wa__plan_free(p);
     wa__graph_free(m->g);
 }
@@ -474,9 +490,9 @@ static void integers(void)
     }
     for (unsigned k = 0; k < 2; k++) { /* rounded on the device: the difference shows what was lost */
         model one = start(), *m = &one;
-        uint32_t x = input(m, SHAPE(WA_F32, 3, 7)), half = OP(m, WA_OP_Cast, x);
-        set_int(m, half, "to", k ? WA_BF16 : WA_F16);
-        uint32_t back = OP(m, WA_OP_Cast, half);
+        uint32_t x = input(m, SHAPE(WA_F32, 3, 7)), small = OP(m, WA_OP_Cast, x);
+        set_int(m, small, "to", k ? WA_BF16 : WA_F16);
+        uint32_t back = OP(m, WA_OP_Cast, small);
         set_int(m, back, "to", WA_F32);
         finish(m, OP(m, WA_OP_Sub, x, back), k ? "bf16 rounding" : "f16 rounding");
     }
@@ -690,8 +706,9 @@ static void every_kernel(void **state)
         assert_non_null(dump);
         fputc('[', dump);
     }
-    for (int pass = 0; pass < 2; pass++) {
-        software = pass == 1;
+    for (int pass = 0; pass < 4; pass++) {
+        software = pass & 1;
+        halved = pass >= 2;
         products();
         other_products();
         attentions();
@@ -709,7 +726,9 @@ static void every_kernel(void **state)
         fputs("]\n", dump);
         fclose(dump);
     }
+    halved = software = false;
     assert_true(cases_done > 200);
+    assert_true(half_cases > 150);
 }
 
 /* Another batch and length: same pipelines. */
