@@ -146,6 +146,16 @@ static wa_choice choice(const cli_args *a, const char *name)
     return !v ? WA_CHOICE_DEFAULT : strcmp(v, "on") == 0 ? WA_CHOICE_ON : WA_CHOICE_OFF;
 }
 
+/* --precision: bits, or "mixed" for 16 bits with the sensitive parts in 32. */
+static bool precision(const cli_args *a, wa_accelerate_options *o)
+{
+    const char *v = cli_get(a, "precision");
+    o->mixed_precision = cli_has(a, "mixed-precision");
+    if (!v || strcmp(v, "mixed") != 0) return cli_number(a, "precision", 4, 32, &o->precision);
+    o->precision = 16;
+    return o->mixed_precision = true;
+}
+
 static bool options(const cli_args *a, wa_accelerate_options *o)
 {
     uint32_t timeout_s = 0;
@@ -157,14 +167,13 @@ static bool options(const cli_args *a, wa_accelerate_options *o)
     o->browser = cli_get(a, "browser");
     o->simulate = cli_has(a, "simulate");
     o->no_fallback = cli_has(a, "no-fallback");
-    o->mixed_precision = cli_has(a, "mixed-precision");
     o->profile = cli_has(a, "profile");
     o->use_firefox_optimizations = choice(a, "firefox-optimizations");
     o->compute_shaders = choice(a, "compute-shaders");
     o->precompile_shaders = choice(a, "precompile-shaders");
     o->parallel_loading = choice(a, "parallel-loading");
     bool ok = cli_number(a, "runs", 1, 1000000, &o->runs) && cli_number(a, "timeout", 1, 86400, &timeout_s) &&
-              cli_number(a, "batch", 1, 4096, &o->batch_max) && cli_number(a, "precision", 4, 32, &o->precision);
+              cli_number(a, "batch", 1, 4096, &o->batch_max) && precision(a, o);
     if (timeout_s) o->timeout_ms = timeout_s * 1000;
     return ok;
 }
@@ -249,8 +258,8 @@ static const cli_option run_options[] = {
     {"platform", "TARGET", "the original's name for --target", 0, "cpu webgpu webnn"},
     {"browser", "NAME", "chrome, chromium, edge, firefox, or a browser's path; naming one allows its software adapter", 'b', "chrome chromium edge firefox"},
     {"model-type", "TYPE", "text_embedding, text_generation, ...; default detected", 0, "text_embedding text_generation text2text vision audio multimodal"},
-    {"precision", "BITS", "4, 8, 16 or 32; default what the model file holds", 0, "4 8 16 32"},
-    {"mixed-precision", NULL, "keep the sensitive parts in 32 bits", 0, NULL},
+    {"precision", "BITS", "32, 16, 8, 4, or mixed: 16 with the sensitive parts in 32; default what the model file holds", 0, "32 16 8 4 mixed"},
+    {"mixed-precision", NULL, "keep the sensitive parts in 32 bits, at any --precision", 0, NULL},
     {"runs", "N", "measured runs after the first (default 1)", 'n', NULL},
     {"batch", "N", "texts in one run at most (default 32)", 0, NULL},
     {"timeout", "SECONDS", "of one run (default 300)", 0, NULL},

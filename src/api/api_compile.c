@@ -168,6 +168,9 @@ wa_status api_compile(wa_accelerator *a, api_model *m, const api_shape *shape, c
     o.entry_name = strcmp(shape->task, "embed") == 0 ? "encode" : "run";
     o.batch = shape->batch;
     o.length = shape->length;
+    o.precision = shape->precision;
+    o.mixed = shape->mixed;
+    o.keep = shape->keep;
     WA_TRY(wa__plan_key(&o, shape->names, shape->types, shape->input_count, key, err));
     wa__hex(key, 32, hex);
     char *folder = wa__path_join(a->home, "plans"), *path = folder ? wa__format("%s/%s.plan", folder, hex) : NULL;

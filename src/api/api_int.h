@@ -58,6 +58,8 @@ wa_status api_model_hidden(const wa_graph *g, uint32_t *value, bool *pooled, wa_
 typedef struct api_shape { /* what binds the symbolic dims */
     const char *task; /* "embed": pooling is appended; "tensors": the model's own outputs */
     uint32_t input_count, batch, length;
+    uint32_t precision, keep; /* see wa_plan_options */
+    bool mixed;
     const char *names[64];
     wa_tensor_type types[64];
 } api_shape;

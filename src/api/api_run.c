@@ -483,9 +483,8 @@ static wa_status check_options(const wa_accelerate_options *o, wa_error *err)
     bool known = !o->task;
     for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++) known = known || strcmp(o->task, tasks[i]) == 0;
     if (!known) return wa__fail(err, WA_UNSUPPORTED, "task \"%s\" is not known; this build has embed and tensors", o->task);
-    if (o->precision != 0 && o->precision != 32)
-        return wa__fail(err, WA_UNSUPPORTED, "precision %u: this build computes in 32 bits (weights of 16 bits are widened at load)", o->precision);
-    if (o->mixed_precision) return wa__fail(err, WA_UNSUPPORTED, "mixed precision: this build computes in 32 bits");
+    if (o->precision != 0 && o->precision != 32 && o->precision != 16 && o->precision != 8 && o->precision != 4)
+        return wa__fail(err, WA_INVALID_ARGUMENT, "precision %u: it is 32, 16, 8 or 4", o->precision);
     if (o->text_count > UINT32_MAX / 2) return wa__fail(err, WA_LIMIT, "%zu texts at once; split them", o->text_count);
     if (o->text_count && o->input_count) return wa__fail(err, WA_INVALID_ARGUMENT, "give texts or named inputs, not both");
     return WA_OK;
@@ -516,6 +515,8 @@ static wa_status execute(job *j, api_session *pinned, wa_error *err)
     if (strcmp(j->shape.task, "tensors") == 0 && j->o->text_count)
         return wa__fail(err, WA_INVALID_ARGUMENT, "task tensors takes named inputs (--input), not texts");
     WA_TRY(j->o->text_count ? tokenize(j, err) : named_inputs(j, err));
+    j->shape.precision = j->o->precision;
+    j->shape.mixed = j->o->mixed_precision;
     if (!pinned) WA_TRY(predict(j, err));
     report(j, "browser", 0, 0);
     if (pinned) {

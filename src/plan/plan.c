@@ -113,11 +113,11 @@ wa_status wa__plan_key(const wa_plan_options *o, const char *const *input_names,
     wa__buf_init(&b, 4u << 20);
     wa_status s = wa__buf_printf(&b, err,
         "webaccel plan %d\nkernels %s\nmodel %s\ntype %s\ntask %s\nentry %s\ntarget %d\nfeatures %u\nbuffer %llu\n"
-        "binding %llu\nworkgroup %u\ninvocations %u\nsoftware %d\nadapter %.63s\nprecision %u\nbatch %u\nlength %u\n",
+        "binding %llu\nworkgroup %u\ninvocations %u\nsoftware %d\nadapter %.63s\nprecision %u\nmixed %d keep %u\nbatch %u\nlength %u\n",
         WA_PLAN_VERSION, hex, o->model_cid ? o->model_cid : "", o->model_type ? o->model_type : "", o->task ? o->task : "",
         o->entry_name ? o->entry_name : "", (int)t->target, t->features, (unsigned long long)t->limit_buffer,
         (unsigned long long)t->limit_binding, t->workgroup_bytes, t->invocations, t->software ? 1 : 0, t->adapter,
-        o->precision, o->batch, o->length);
+        o->precision, o->mixed, o->keep, o->batch, o->length);
     if (s == WA_OK && t->target == WA_TARGET_WEBNN) {
         uint8_t nn[32] = {0};
         s = t->nn ? wa__sha256(t->nn, sizeof *t->nn, nn, err) : WA_OK;

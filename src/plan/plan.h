@@ -221,7 +221,9 @@ typedef struct wa_plan_target {
 } wa_plan_target;
 typedef struct wa_plan_options {
     wa_plan_target target;
-    uint32_t precision; /* 0: what the file holds */
+    uint32_t precision; /* bits of weights and activations: 32, 16, 8, 4; 0: weights as the file holds them, the rest 32 */
+    bool mixed;         /* some operators stay in 32 bits; precision 0 and 32 then mean 16 */
+    uint32_t keep;      /* mixed: which, a bit a group (wa__plan_node_groups) */
     const char *model_cid, *model_type, *task, *entry_name;
     uint32_t batch, length;
 } wa_plan_options;
@@ -237,6 +239,11 @@ wa_status wa__plan_save(const wa_plan *p, wa_buf *out, wa_error *err) WA_MUST_CH
 wa_status wa__plan_load(const void *bytes, size_t n, const char *name, wa_plan **out, wa_error *err) WA_MUST_CHECK;
 wa_status wa__plan_verify(const wa_plan *p, wa_error *err) WA_MUST_CHECK;
 wa_status wa__plan_print(const wa_plan *p, wa_buf *out, wa_error *err) WA_MUST_CHECK;
+/* Groups of operators that may stay in 32 bits: fills group[node] (may be NULL), returns a bit for each that the
+ * graph has. */
+#define WA_PLAN_GROUPS 14u
+uint32_t wa__plan_node_groups(const wa_graph *g, uint8_t *group);
+const char *wa__plan_group_name(uint32_t group);
 /* Sum of the buffers in that target's memory (CPU weights used in place are not counted). */
 uint64_t wa__plan_bytes(const wa_plan *p, wa_target memory);
 /* Runs a weight's transform (any but PACK_PANELS) on the CPU: src is its first byte in the source,

@@ -375,7 +375,8 @@ static wa_status describe(wa_plan_builder *b)
     wa__free(seen);
     for (uint32_t i = 0; i < g->node_count; i++)
         if (b->node_target[i]) b->info.flops += wa__plan_node_flops(g, &g->nodes[i]);
-    b->info.precision = b->o->precision ? b->o->precision : bits[16] > bits[32] ? 16 : 32;
+    b->info.precision = b->bits ? b->bits : bits[16] > bits[32] ? 16 : 32;
+    b->info.mixed = b->o->mixed;
     b->info.target = b->t.target;
     b->info.features = b->t.features;
     b->info.limit_buffer = b->t.limit_buffer;
@@ -436,6 +437,7 @@ static wa_status sources(wa_plan_builder *b)
 static wa_status build(wa_plan_builder *b)
 {
     wa_text none;
+    WA_TRY(wa__plan_precision(b));
     WA_TRY(wa__plan_text_add(b, WA_STR(""), &none));
     WA_TRY(sources(b));
     WA_TRY(classify(b));
@@ -492,6 +494,7 @@ static void builder_done(wa_plan_builder *b)
     wa__free(b->params.ptr);
     wa__free(b->root);
     wa__free(b->form);
+    wa__free(b->group);
     wa__free(b->node_target);
     wa__free(b->node_reason);
     wa__free(b->places);
@@ -510,11 +513,12 @@ wa_status wa__plan_build(const wa_graph *g, const wa_plan_options *o, wa_plan **
     if (!b.t.invocations) b.t.invocations = 256;
     b.info.params_buffer = WA_NONE;
     b.root = wa__alloc(g->value_count + 1u, sizeof *b.root);
+    b.group = wa__alloc(g->node_count + 1u, 1);
     b.form = wa__alloc(g->value_count + 1u, 1);
     b.places = wa__alloc(g->value_count + 1u, sizeof *b.places);
     b.node_target = wa__alloc(g->node_count + 1u, sizeof *b.node_target);
     b.node_reason = wa__alloc(g->node_count + 1u, sizeof *b.node_reason);
-    wa_status s = b.root && b.form && b.places && b.node_target && b.node_reason ? WA_OK : wa__no_memory(err, "a plan");
+    wa_status s = b.root && b.form && b.group && b.places && b.node_target && b.node_reason ? WA_OK : wa__no_memory(err, "a plan");
     if (s == WA_OK && b.t.target == WA_TARGET_WEBNN) s = wa__plan_nn_init(&b);
     if (s == WA_OK) s = build(&b);
     if (s == WA_OK) s = pack(&b, out);

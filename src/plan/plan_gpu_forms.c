@@ -89,7 +89,7 @@ static uint8_t first_forms(const wa_plan_builder *b, uint32_t value, const uint8
 static void narrow_node(wa_plan_builder *b, uint32_t node)
 {
     const wa_node *n = &b->g->nodes[node];
-    bool gpu = b->node_target[node] == WA_TARGET_WEBGPU;
+    bool gpu = b->node_target[node] == WA_TARGET_WEBGPU && !wa__plan_kept(b, node);
     for (uint32_t i = 0; i < n->input_count; i++)
         if (n->inputs[i] != WA_NONE) b->form[b->root[n->inputs[i]]] &= (uint8_t)(gpu ? wa__plan_gpu_node_forms(b, node, false, i) : BIT(WA_FORM_F32));
     for (uint32_t i = 0; i < n->output_count; i++)
@@ -126,8 +126,8 @@ static wa_status decide(wa_plan_builder *b, uint8_t *activation)
 wa_status wa__plan_gpu_forms(wa_plan_builder *b)
 {
     bool gpu = b->t.target == WA_TARGET_WEBGPU && b->t.features & WA_FEATURE_F16;
-    b->activations_f16 = gpu && b->o->precision == 16;
-    if (!gpu || (b->o->precision && !b->activations_f16)) return WA_OK;
+    b->activations_f16 = gpu && b->bits == 16;
+    if (!gpu || (b->bits && !b->activations_f16)) return WA_OK;
     uint8_t *activation = wa__alloc(b->g->value_count + 1u, 1);
     if (!activation) return wa__no_memory(b->err, "the plan");
     wa_status s = decide(b, activation);

@@ -113,6 +113,8 @@ typedef struct wa_plan_builder {
     wa_plan_target t;       /* limits filled in */
     uint32_t *root;         /* per value: the value whose bytes it shares */
     uint8_t *form;          /* per root value: WA_FORM_*, decided before lowering (plan_gpu_forms.c) */
+    uint32_t bits, keep;    /* precision asked for (0: what the file holds); groups kept in f32 */
+    uint8_t *group;         /* per node, see wa__plan_node_groups */
     bool activations_f16;   /* the GPU may hold activations as f16 */
     uint8_t *node_target;   /* per node: wa_target, 0: nothing to do (view or constant) */
     const char **node_reason;
@@ -149,6 +151,10 @@ bool wa__plan_empty(const wa_plan_builder *b, uint32_t value);
 wa_status wa__plan_empty_block(wa_plan_builder *b, uint32_t memory, uint32_t value);
 /* Bytes of a value's type. */
 wa_status wa__plan_value_bytes(wa_plan_builder *b, uint32_t value, uint64_t *out);
+
+/* plan_precision.c: fills bits, keep and group, or refuses. */
+wa_status wa__plan_precision(wa_plan_builder *b);
+static inline bool wa__plan_kept(const wa_plan_builder *b, uint32_t node) { return b->keep >> b->group[node] & 1; }
 
 /* plan_const.c */
 bool wa__plan_pieces(const wa_graph *g, uint32_t value, wa_plan_pieces *out);
