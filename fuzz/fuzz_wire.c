@@ -8,7 +8,7 @@ static wa_bridge_host host;
 
 static void hello(bridge_session *s)
 {
-    static const char meta[] = "{\"wire\":1,\"limits\":{\"maxBufferSize\":1073741824},\"adapter\":{\"vendor\":\"v\",\"software\":true},\"user_agent\":\"Firefox/1.0\"}";
+    static const char meta[] = "{\"wire\":2,\"limits\":{\"maxBufferSize\":1073741824},\"adapter\":{\"vendor\":\"v\",\"software\":true},\"user_agent\":\"Firefox/1.0\"}";
     json_t *j = json_loads(meta, 0, NULL);
     pthread_mutex_lock(&s->mutex);
     if (s->state == BRIDGE_NEW && wa__session_hello(s, j, NULL) == WA_OK) s->state = BRIDGE_READY;
@@ -32,9 +32,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (n > size - at) n = size - at;
         if (flags & 2) hello(s);
         if (flags & 4) {
-            s->job = ++s->next_job;
-            s->want = flags >> 3;
-            s->done = false;
+            bridge_job *j = &s->jobs[s->next_job % BRIDGE_JOBS_MAX];
+            j->id = ++s->next_job;
+            j->want = flags >> 3;
+            j->done = false;
         }
         wa__session_on_message(s, data + at, n, !(flags & 1));
         at += n;

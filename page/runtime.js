@@ -1,6 +1,7 @@
 // Replays plans: every buffer, pipeline and bind group is made at load; a run writes its inputs,
 // encodes a flat list of dispatches, submits (once, while it is short), and reads its outputs back.
 import { BUFFER_KIND } from './schema.js';
+import { RESULT_ROOM } from './frame.js';
 import { settle } from './settle.js';
 import { JobError, uploadWeights } from './upload.js';
 
@@ -30,10 +31,17 @@ export class Runtime {
     this.nn = nn;
     this.session = session;
     this.loads = new Map();
+    this.memories = new Map(); // the host's number -> {buffer, refs}: loads of one model share weights
+    this.runs = new Map(); // what RUN frames said, by seq
     this.lost = false;
-    this.bytes = 0;
-    this.errors = []; // uncaptured, since the last job
+    this.bytes = 0; // of buffers
+    this.errors = []; // uncaptured, since no run was in flight
+    this.inFlight = 0;
+    this.busy = Promise.resolve(); // ends when nobody encodes or loads
+    this.reading = Promise.resolve(); // ends when the runs before are done
+    this.doneAt = 0;
     this.layouts = new Map();
+    this.pipelines = new Map();
     if (nn) nn.context.lost.then(() => { this.lost = true; });
     this.timestamps = Boolean(device) && device.features.has('timestamp-query');
     if (!device) return;
@@ -50,19 +58,60 @@ export class Runtime {
     if (this.nn) this.nn.destroy();
   }
 
-  // The only way a plan's buffers come to be: their sizes are the load's bytes.
-  buffer(load, size, usage, label) {
+  // The only way a plan's buffers come to be: their sizes are the bytes that are reported.
+  buffer(size, usage, label) {
     const b = this.device.createBuffer({ size, usage, label });
-    load.bytes += size;
     this.bytes += size;
     return b;
   }
 
+  // A buffer of a plan: made, or another load's.
+  memory({ id, size, kind, usage, label }) {
+    if (size !== undefined) this.memories.set(id, { buffer: this.buffer(size, usage || usageOf(kind), label), refs: 0 });
+    const m = this.memories.get(id);
+    if (!m) throw new JobError('INTERNAL', `buffer ${id} is not there`);
+    m.refs++;
+    return m.buffer;
+  }
+
   free(load) {
     if (load.meta.webnn && this.nn) this.nn.free(load);
-    for (const b of load.buffers) if (b && b.destroy) b.destroy();
+    load.meta.buffers.forEach((b, i) => {
+      const m = b && b.id !== undefined && load.buffers[i] && this.memories.get(b.id);
+      if (!m || --m.refs) return;
+      this.memories.delete(b.id);
+      this.bytes -= m.buffer.size;
+      m.buffer.destroy();
+    });
+    for (const lane of load.lanes.slice(1)) for (const b of lane.values()) {
+      this.bytes -= b.size;
+      b.destroy();
+    }
     if (load.querySet) load.querySet.destroy();
     this.bytes -= load.bytes;
+    for (const [seq, meta] of this.runs) if (meta.handle === load.meta.handle) this.runs.delete(seq);
+    if (this.loads.size === 0) this.pipelines.clear();
+  }
+
+  // What a RUN frame says; seq 0 is not kept. given is null for one that repeats.
+  remembered(seq, given) {
+    const meta = given || this.runs.get(seq);
+    if (!meta) throw new JobError('PROTOCOL', `no run ${seq} is known`);
+    if (given && seq) this.runs.set(seq, given);
+    return meta;
+  }
+
+  // One at a time, in the order asked for: error scopes nest, and a run's commands stay together.
+  async exclusive(action) {
+    const before = this.busy;
+    let free;
+    this.busy = new Promise(r => { free = r; });
+    await before;
+    try {
+      return await action();
+    } finally {
+      free();
+    }
   }
 
   // An explicit layout for storage bindings 0..n-1 and the params uniform: shaders need not use all.
@@ -74,22 +123,31 @@ export class Runtime {
         entries.push({ binding: i, visibility: GPUShaderStage.COMPUTE, buffer: { type: writeMask >> i & 1 ? 'storage' : 'read-only-storage' } });
       if (params) entries.push({ binding: bindings, visibility: GPUShaderStage.COMPUTE, buffer: { type: 'uniform' } });
       const group = this.device.createBindGroupLayout({ entries });
-      this.layouts.set(key, { group, pipeline: this.device.createPipelineLayout({ bindGroupLayouts: [group] }) });
+      this.layouts.set(key, { key, group, pipeline: this.device.createPipelineLayout({ bindGroupLayouts: [group] }) });
     }
     return this.layouts.get(key);
   }
 
-  async compile(load, p) {
-    const layout = this.layout(p.bindings, p.write_mask, p.params);
-    try {
-      const pipeline = await this.device.createComputePipelineAsync({ label: p.label, layout: layout.pipeline, compute: { module: load.modules[p.shader], entryPoint: 'main' } });
-      load.advance(0, 1);
-      return pipeline;
-    } catch (e) {
-      const info = await load.modules[p.shader].getCompilationInfo().catch(() => ({ messages: [] }));
-      const first = info.messages.find(m => m.type === 'error');
-      throw new JobError('INTERNAL', `pipeline of ${p.label}: ${first ? `line ${first.lineNum}: ${first.message}` : e.message}`, p.label);
+  // Pipelines of one text and layout are made once, whichever load asks.
+  pipeline(code, label, layout) {
+    const key = `${layout.key}|${code}`;
+    if (!this.pipelines.has(key)) {
+      const module = this.device.createShaderModule({ code });
+      const made = this.device.createComputePipelineAsync({ label, layout: layout.pipeline, compute: { module, entryPoint: 'main' } });
+      this.pipelines.set(key, made.catch(async e => {
+        this.pipelines.delete(key);
+        const info = await module.getCompilationInfo().catch(() => ({ messages: [] }));
+        const first = info.messages.find(m => m.type === 'error');
+        throw new JobError('INTERNAL', `pipeline of ${label}: ${first ? `line ${first.lineNum}: ${first.message}` : e.message}`, label);
+      }));
     }
+    return this.pipelines.get(key);
+  }
+
+  async compile(load, p) {
+    const pipeline = await this.pipeline(load.meta.shaders[p.shader], p.label, this.layout(p.bindings, p.write_mask, p.params));
+    load.advance(0, 1);
+    return pipeline;
   }
 
   progress(load, job) {
@@ -110,10 +168,15 @@ export class Runtime {
   async makeBuffers(load) {
     this.device.pushErrorScope('out-of-memory');
     this.device.pushErrorScope('validation');
-    load.buffers = load.meta.buffers.map(b => b && b.webnn === undefined && this.buffer(load, b.size, b.usage || usageOf(b.kind), b.label));
+    load.buffers = load.meta.buffers.map(b => b && b.webnn === undefined && this.memory(b));
+    // A run in flight reads back through buffers of its own: lane 0 has the plan's.
+    for (let k = 0; k < load.meta.lanes; k++)
+      load.lanes.push(new Map(load.meta.buffers.map((b, i) => [i, b, k]).filter(([, b]) => b && b.kind === BUFFER_KIND.READBACK && b.id !== undefined)
+        .map(([i, b]) => [i, k ? this.buffer(b.size, usageOf(b.kind), b.label) : load.buffers[i]])));
+    load.idle = [...load.lanes];
     if (load.meta.query) load.querySet = this.device.createQuerySet({ type: 'timestamp', count: load.meta.query.count });
     const invalid = await this.device.popErrorScope(), memory = await this.device.popErrorScope();
-    if (memory) throw new JobError('NO_MEMORY', `the GPU has no room for ${load.bytes} bytes: ${memory.message}`);
+    if (memory) throw new JobError('NO_MEMORY', `the GPU has no room for ${this.bytes} bytes: ${memory.message}`);
     if (invalid) throw new JobError('INTERNAL', `buffers: ${invalid.message}`);
   }
 
@@ -130,8 +193,12 @@ export class Runtime {
     });
   }
 
-  async load(meta, job) {
-    const load = { meta, runtime: this, bytes: 0, buffers: [], checked: new Set(), scale: new Map() };
+  load(meta, job) {
+    return this.exclusive(() => this.loadNow(meta, job));
+  }
+
+  async loadNow(meta, job) {
+    const load = { meta, runtime: this, bytes: 0, buffers: [], lanes: [], waiting: [], checked: new Set(), scale: new Map() };
     const start = performance.now();
     this.errors.length = 0;
     try {
@@ -148,13 +215,12 @@ export class Runtime {
       throw e;
     }
     this.loads.set(meta.handle, load);
-    return { meta: { handle: meta.handle, bytes: load.bytes, load_ms: performance.now() - start } };
+    return { meta: { handle: meta.handle, bytes: this.bytes, load_ms: performance.now() - start } };
   }
 
   async loadGpu(load, job) {
     const { meta } = load;
     await this.makeBuffers(load);
-    load.modules = meta.shaders.map(code => this.device.createShaderModule({ code }));
     const compiled = Promise.all(meta.pipelines.map(p => this.compile(load, p)));
     compiled.catch(() => {});
     load.transformPipelines = await Promise.all(meta.transform_pipelines.map(p => this.compile(load, p)));
@@ -226,12 +292,12 @@ export class Runtime {
   }
 
   // One submit where the parts allow it: profiling keeps a pass a part in one encoder.
-  async submitAll(load, meta, job, parts, query) {
+  async submitAll(load, meta, job, parts, query, lane) {
     const { device } = this;
     let submits = 0, before = null;
     const last = encoder => {
       for (const [buffer, offset, length, staging, at] of meta.reads)
-        encoder.copyBufferToBuffer(load.buffers[buffer], offset, load.buffers[staging], at, (length + 3) & ~3);
+        encoder.copyBufferToBuffer(load.buffers[buffer], offset, lane.get(staging), at, (length + 3) & ~3);
       if (query) {
         encoder.resolveQuerySet(query.set, 0, query.count, query.resolve, 0);
         encoder.copyBufferToBuffer(query.resolve, 0, query.readback, 0, query.count * 8);
@@ -263,7 +329,7 @@ export class Runtime {
   }
 
   // The plan's own query buffers; profiling makes larger ones for its run.
-  queries(load, meta, parts) {
+  queries(load, meta, parts, lane) {
     if (!this.timestamps || parts.length === 0) return null;
     if (meta.profile) {
       if (parts.length > PROFILE_MAX) throw new JobError('LIMIT', `${parts.length} dispatches: profiling measures at most ${PROFILE_MAX}`);
@@ -273,24 +339,39 @@ export class Runtime {
         readback: this.device.createBuffer({ size: count * 8, usage: U.MAP_READ | U.COPY_DST }) };
     }
     const q = load.meta.query;
-    return q ? { count: 2, set: load.querySet, resolve: load.buffers[q.resolve], readback: load.buffers[q.readback] } : null;
+    return q ? { count: 2, set: load.querySet, resolve: load.buffers[q.resolve], readback: lane.get(q.readback) } : null;
   }
 
-  async readBack(load, meta, job, predicted, query) {
+  // {result, times}: the bytes asked for, after room for a frame's header.
+  async readBack(meta, job, predicted, query, lane) {
     const ranges = new Map(); // staging buffer -> end
-    for (const [, , length, staging, at] of meta.reads) ranges.set(staging, Math.max(ranges.get(staging) || 0, at + ((length + 3) & ~3)));
-    const mapped = [...ranges].map(([b, end]) => load.buffers[b].mapAsync(GPUMapMode.READ, 0, end));
+    let bytes = 0;
+    for (const [, , length, staging, at] of meta.reads) {
+      ranges.set(staging, Math.max(ranges.get(staging) || 0, at + ((length + 3) & ~3)));
+      bytes += length;
+    }
+    const mapped = [...ranges].map(([b, end]) => lane.get(b).mapAsync(GPUMapMode.READ, 0, end));
     if (query) mapped.push(query.readback.mapAsync(GPUMapMode.READ, 0, query.count * 8));
     const all = mapped.length ? Promise.all(mapped) : this.device.queue.onSubmittedWorkDone();
     all.catch(() => {});
+    const before = this.reading;
+    let done;
+    this.reading = new Promise(r => { done = r; });
     try {
+      await before; // the queue is in order, so this run cannot be done sooner
       if (!await settle(this.device, all, predicted, () => job.cancelled)) throw cancelled();
-      const views = new Map([...ranges].map(([b, end]) => [b, new Uint8Array(load.buffers[b].getMappedRange(0, end))]));
-      const parts = meta.reads.map(([, , length, staging, at]) => views.get(staging).slice(at, at + length));
-      const times = query ? new BigUint64Array(query.readback.getMappedRange(0, query.count * 8).slice(0)) : null;
-      return { parts, times };
+      done();
+      const views = new Map([...ranges].map(([b, end]) => [b, new Uint8Array(lane.get(b).getMappedRange(0, end))]));
+      const result = new Uint8Array(RESULT_ROOM + bytes);
+      let to = RESULT_ROOM;
+      for (const [, , length, staging, at] of meta.reads) {
+        result.set(views.get(staging).subarray(at, at + length), to);
+        to += length;
+      }
+      return { result, times: query ? new BigUint64Array(query.readback.getMappedRange(0, query.count * 8).slice(0)) : null };
     } finally {
-      for (const b of ranges.keys()) load.buffers[b].unmap();
+      done();
+      for (const b of ranges.keys()) lane.get(b).unmap();
       if (query && !query.temporary) query.readback.unmap();
     }
   }
@@ -313,54 +394,76 @@ export class Runtime {
     const load = this.loads.get(meta.handle);
     if (!load) throw new JobError('NOT_FOUND', `no plan ${meta.handle} is loaded`);
     let at = 0;
-    for (const w of meta.writes) {
-      w.push(body.subarray(at, at + w[2]));
-      at += w[2];
-    }
-    if (!load.meta.webnn) return this.runGpu(load, meta, job);
+    const writes = meta.writes.map(([buffer, offset, length]) => [buffer, offset, body.subarray(at, at += length)]);
+    if (!load.meta.webnn) return this.runGpu(load, meta, writes, job);
     const ours = ([buffer]) => load.meta.buffers[buffer].webnn !== undefined, start = performance.now();
-    for (const [buffer, , , bytes] of meta.writes.filter(ours)) this.nn.write(load.buffers[buffer], bytes);
+    for (const [buffer, , bytes] of writes.filter(ours)) this.nn.write(load.buffers[buffer], bytes);
     const graphs = this.nn.dispatch(load, ...meta.segments);
     const reads = Promise.all(meta.reads.map(r => ours(r) ? this.nn.read(load.buffers[r[0]], r[2]) : null));
     reads.catch(() => {});
-    const gpu = { ...meta, writes: meta.writes.filter(w => !ours(w)), reads: meta.reads.filter(r => !ours(r)) };
-    const other = gpu.writes.length || gpu.reads.length || this.plan(load, gpu).length ? await this.runGpu(load, gpu, job) : null;
-    const parts = await reads;
-    if (other) for (let i = 0, k = 0; i < parts.length; i++) if (!parts[i]) parts[i] = other.parts[k++];
+    const gpu = { ...meta, reads: meta.reads.filter(r => !ours(r)) }, rest = writes.filter(w => !ours(w));
+    const other = rest.length || gpu.reads.length || this.plan(load, gpu).length ? await this.runGpu(load, gpu, rest, job) : null;
+    const parts = await reads, result = new Uint8Array(RESULT_ROOM + meta.reads.reduce((n, r) => n + r[2], 0));
+    let to = RESULT_ROOM, from = RESULT_ROOM;
+    meta.reads.forEach(([, , length], i) => {
+      result.set(parts[i] || other.result.subarray(from, from += length), to);
+      to += length;
+    });
     const n = other ? other.meta : { gpu_ms: -1, dispatches: 0, submits: 0 };
-    return { meta: { ...n, device_ms: performance.now() - start, dispatches: n.dispatches + graphs }, parts };
+    return { meta: { ...n, device_ms: performance.now() - start, dispatches: n.dispatches + graphs }, result };
   }
 
-  async runGpu(load, meta, job) {
-    const { device } = this;
-    const start = performance.now(), parts = this.plan(load, meta), key = `${meta.segments}`;
-    const predicted = load.scale.get(key) || 0, fresh = !load.checked.has(key);
-    const query = this.queries(load, meta, parts);
-    this.errors.length = 0;
+  // A lane of the load that no run in flight reads back through.
+  async lane(load) {
+    if (!load.idle.length) await new Promise(r => load.waiting.push(r));
+    return load.idle.pop();
+  }
+
+  async runGpu(load, meta, writes, job) {
+    const lane = await this.lane(load), start = performance.now();
+    if (this.inFlight++ === 0) this.errors.length = 0;
+    let query = null;
+    try {
+      const parts = this.plan(load, meta), key = `${meta.segments}`, predicted = load.scale.get(key) || 0;
+      query = this.queries(load, meta, parts, lane);
+      const { submits, read } = await this.exclusive(() => this.submitRun(load, meta, writes, job, { parts, key, predicted, query, lane }));
+      const { result, times } = await read;
+      if (this.errors.length) throw await this.exclusive(() => this.blame(load, parts, this.errors[0]));
+      load.checked.add(key);
+      const end = performance.now(), ms = end - start;
+      this.learn(load, meta, key, end - Math.max(start, this.doneAt));
+      this.doneAt = end;
+      const reply = { device_ms: ms, gpu_ms: -1, dispatches: parts.reduce((n, p) => n + p[1], 0), submits };
+      if (times && meta.profile) {
+        reply.dispatch_us = parts.map((_, i) => Number(times[2 * i + 1] - times[2 * i]) / 1e3);
+        reply.dispatch_at_us = parts.map((_, i) => Number(times[2 * i] - times[0]) / 1e3);
+      }
+      if (times) reply.gpu_ms = Number(times[times.length - 1] - times[0]) / 1e6;
+      return { meta: reply, result };
+    } finally {
+      if (query && query.temporary) [query.set, query.resolve, query.readback].forEach(x => x.destroy());
+      this.inFlight--;
+      load.idle.push(lane);
+      if (load.waiting.length) load.waiting.shift()();
+    }
+  }
+
+  // Writes, encodes, submits, and asks for the results; does not wait for them. The first run is checked.
+  async submitRun(load, meta, writes, job, { parts, key, predicted, query, lane }) {
+    const { device } = this, fresh = !load.checked.has(key);
+    if (job.cancelled) throw cancelled();
     if (fresh) device.pushErrorScope('validation');
-    for (const [buffer, offset, , bytes] of meta.writes) device.queue.writeBuffer(load.buffers[buffer], offset, bytes);
+    for (const [buffer, offset, bytes] of writes) device.queue.writeBuffer(load.buffers[buffer], offset, bytes);
     let submits, read, invalid = null;
     try {
-      submits = await this.submitAll(load, meta, job, parts, query);
-      read = this.readBack(load, meta, job, predicted, query);
+      submits = await this.submitAll(load, meta, job, parts, query, lane);
+      read = this.readBack(meta, job, predicted, query, lane);
       read.catch(() => {});
     } finally {
       if (fresh) invalid = await device.popErrorScope();
     }
     if (invalid) throw await this.blame(load, parts, invalid.message);
-    const { parts: out, times } = await read;
-    if (this.errors.length) throw await this.blame(load, parts, this.errors[0]);
-    load.checked.add(key);
-    const ms = performance.now() - start;
-    this.learn(load, meta, key, ms);
-    const reply = { device_ms: ms, gpu_ms: -1, dispatches: parts.reduce((n, p) => n + p[1], 0), submits };
-    if (times && meta.profile) {
-      reply.dispatch_us = parts.map((_, i) => Number(times[2 * i + 1] - times[2 * i]) / 1e3);
-      reply.dispatch_at_us = parts.map((_, i) => Number(times[2 * i] - times[0]) / 1e3);
-    }
-    if (times) reply.gpu_ms = Number(times[times.length - 1] - times[0]) / 1e6;
-    if (query && query.temporary) [query.set, query.resolve, query.readback].forEach(x => x.destroy());
-    return { meta: reply, parts: out };
+    return { submits, read };
   }
 
   // What a run took predicts the next one, for the whole and for each of its segments.

@@ -1,38 +1,10 @@
 // One session with the host: the WebSocket, frames in and out, jobs handed to the runtime.
-import { WIRE, FRAME } from './schema.js';
+import { WIRE, FRAME, WIRE_FLAG } from './schema.js';
 import { findAdapter } from './adapter.js';
+import { buildFrame, packResult, parseFrame, RESULT_ROOM } from './frame.js';
 import { Runtime, JobError } from './runtime.js';
 import { bench } from './bench.js';
 import { findContext, Webnn } from './webnn.js';
-
-const encoder = new TextEncoder(), decoder = new TextDecoder();
-
-export function parseFrame(buffer) {
-  const v = new DataView(buffer);
-  if (buffer.byteLength < WIRE.header_bytes || v.getUint32(0, true) !== WIRE.magic) throw new Error('a message of the host has no frame header');
-  const meta = v.getUint32(20, true), body = Number(v.getBigUint64(24, true));
-  if (WIRE.header_bytes + meta + body !== buffer.byteLength) throw new Error('a message of the host has the wrong length');
-  const text = decoder.decode(new Uint8Array(buffer, WIRE.header_bytes, meta));
-  return { type: v.getUint16(4, true), job: v.getBigUint64(8, true), meta: meta ? JSON.parse(text) : {}, body: new Uint8Array(buffer, WIRE.header_bytes + meta, body) };
-}
-
-export function buildFrame(type, job, meta, parts = []) {
-  const text = encoder.encode(JSON.stringify(meta));
-  const body = parts.reduce((n, p) => n + p.byteLength, 0);
-  const out = new Uint8Array(WIRE.header_bytes + text.length + body), v = new DataView(out.buffer);
-  v.setUint32(0, WIRE.magic, true);
-  v.setUint16(4, type, true);
-  v.setBigUint64(8, job, true);
-  v.setUint32(20, text.length, true);
-  v.setBigUint64(24, BigInt(body), true);
-  out.set(text, WIRE.header_bytes);
-  let at = WIRE.header_bytes + text.length;
-  for (const p of parts) {
-    out.set(p, at);
-    at += p.byteLength;
-  }
-  return out;
-}
 
 export class Session {
   // webnn: the device type that a WebNN context is asked for, '' for none.
@@ -68,8 +40,14 @@ export class Session {
     });
   }
 
-  send(type, job, meta, parts) {
-    if (this.socket && this.socket.readyState === WebSocket.OPEN) this.socket.send(buildFrame(type, job, meta, parts));
+  send(type, job, meta) {
+    if (this.socket && this.socket.readyState === WebSocket.OPEN) this.socket.send(buildFrame(type, job, meta));
+  }
+
+  // A run's answer: `result` has room for the header and the packed meta before its bytes.
+  sendResult(job, { meta, result }) {
+    if (!this.socket || this.socket.readyState !== WebSocket.OPEN) return;
+    this.socket.send(meta.dispatch_us ? buildFrame(FRAME.RESULT, job, meta, result.subarray(RESULT_ROOM)) : packResult(result, FRAME.RESULT, job, meta));
   }
 
   end(text) {
@@ -87,7 +65,7 @@ export class Session {
       case FRAME.CANCEL: if (this.jobs.has(f.job)) this.jobs.get(f.job).cancelled = true; break;
       case FRAME.BYE: this.socket.close(1000); break;
       case FRAME.LOAD: this.work(f, FRAME.LOADED, job => this.runtime.load(f.meta, job)); break;
-      case FRAME.RUN: this.work(f, FRAME.RESULT, job => this.runtime.run(f.meta, f.body, job)); break;
+      case FRAME.RUN: this.work(f, FRAME.RESULT, job => this.runtime.run(this.runtime.remembered(f.seq, f.flags & WIRE_FLAG.AGAIN ? null : f.meta), f.body, job)); break;
       case FRAME.UNLOAD: this.work(f, FRAME.UNLOADED, () => this.runtime.unload(f.meta)); break;
       case FRAME.BENCH: this.work(f, FRAME.BENCHED, job => bench(this.runtime, f.meta, job)); break;
       default: this.send(FRAME.LOG, 0n, { text: `unknown frame ${f.type}` });
@@ -101,8 +79,9 @@ export class Session {
     try {
       if (!this.runtime) throw new JobError('ADAPTER', 'the page has no GPU device');
       if (reply === FRAME.BENCHED && !this.runtime.device) throw new JobError('ADAPTER', 'the page has no GPU device to measure');
-      const { meta, parts } = await action(job);
-      this.send(reply, f.job, meta, parts);
+      const answer = await action(job);
+      if (answer.result) this.sendResult(f.job, answer);
+      else this.send(reply, f.job, answer.meta);
     } catch (e) {
       const lost = this.runtime && this.runtime.lost;
       this.send(FRAME.ERROR, f.job, { status: lost ? 'DEVICE_LOST' : e.status || 'INTERNAL', message: String(e.message || e).slice(0, 900), label: e.label || '' });

@@ -71,7 +71,8 @@ def base_h():
           f"#define WA_WIRE_HEADER_BYTES {wire['header_bytes']}", f"#define WA_WIRE_META_BYTES_MAX {wire['meta_bytes_max']}u",
           f"#define WA_WIRE_BODY_BYTES_MAX {wire['body_bytes_max']}u", "typedef enum wa_frame {"]
     o += [f"    WA_FRAME_{n} = {v}," for n, v in wire["enums"]["frame"].items()]
-    o += ["} wa_frame;", "const char *wa__frame_name(uint32_t v); /* NULL when unknown */", ""]
+    o += ["} wa_frame;", "const char *wa__frame_name(uint32_t v); /* NULL when unknown */", "typedef enum wa_wire_flag {"]
+    o += [f"    WA_WIRE_{n} = {v}," for n, v in wire["enums"]["wire_flag"].items()] + ["} wa_wire_flag;", ""]
     o += [f"/* {record['doc']} */", f"#define WA_RECORD_TABLE {q(record['table'])}",
           "typedef enum wa_column_kind { WA_COLUMN_I64, WA_COLUMN_F64, WA_COLUMN_BOOL, WA_COLUMN_STR, WA_COLUMN_JSON } wa_column_kind;",
           "typedef struct wa_column {", "    const char *name, *sql, *key, *alias, *unit, *doc;", "    wa_column_kind kind;", "} wa_column;",
@@ -127,7 +128,7 @@ def base_c():
 
 def page_js():
     o = [f"// {HEAD}", f"export const WIRE = {json.dumps({k: wire[k] for k in ('magic', 'version', 'header_bytes', 'meta_bytes_max', 'body_bytes_max')})};",
-         f"export const FRAME = {json.dumps(wire['enums']['frame'])};"]
+         f"export const FRAME = {json.dumps(wire['enums']['frame'])};", f"export const WIRE_FLAG = {json.dumps(wire['enums']['wire_flag'])};"]
     for e, vals in plan["enums"].items():
         o.append(f"export const {e.upper()} = {json.dumps(vals)};")
     o.append(f"export const WEBNN = {json.dumps({x[1]: x[:1] + x[2:5] for x in webnn['ops']})};")

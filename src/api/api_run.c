@@ -42,7 +42,7 @@ static void on_load(void *user, const wa_run_progress *p) { report(user, "load",
 
 static wa_run_control control(job *j)
 {
-    return (wa_run_control){j->o->timeout_ms ? j->o->timeout_ms : 300000, &j->a->cancel, on_load, j};
+    return (wa_run_control){j->o->timeout_ms ? j->o->timeout_ms : 300000, &j->a->cancel, on_load, j, 0};
 }
 
 /* --- inputs ----------------------------------------------------------------------------------- */

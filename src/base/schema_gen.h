@@ -484,9 +484,9 @@ typedef struct wa_nn_op_info {
 } wa_nn_op_info;
 const wa_nn_op_info *wa__nn_op_info(uint32_t op); /* never NULL */
 
-/* Frames between host and page: one binary WebSocket message each. 32-byte little-endian header, then the payload: magic u32 'WAF1', type u16, flags u16, job u64, seq u32, meta_length u32 (bytes of JSON after the header), body_length u64 (bytes after the JSON). header+meta+body == message length exactly. */
+/* Frames between host and page: one binary WebSocket message each. 32-byte little-endian header, then the payload: magic u32 'WAF1', type u16, flags u16, job u64, seq u32, meta_length u32 (bytes after the header: JSON, or what a flag says), body_length u64 (bytes after the meta). header+meta+body == message length exactly. A RUN whose seq is not 0 is remembered by the page under that number until its plan is unloaded; with flag AGAIN it has no meta and repeats the one remembered, so that a run in a loop carries raw bytes only. A RESULT with flag PACKED has 24 bytes of meta in place of JSON: device_ms f64, gpu_ms f64 (< 0 unknown), dispatches u32, submits u32. */
 #define WA_WIRE_MAGIC 827736407u
-#define WA_WIRE_VERSION 1
+#define WA_WIRE_VERSION 2
 #define WA_WIRE_HEADER_BYTES 32
 #define WA_WIRE_META_BYTES_MAX 67108864u
 #define WA_WIRE_BODY_BYTES_MAX 67108864u
@@ -511,6 +511,10 @@ typedef enum wa_frame {
     WA_FRAME_DEVICE_LOST = 18,
 } wa_frame;
 const char *wa__frame_name(uint32_t v); /* NULL when unknown */
+typedef enum wa_wire_flag {
+    WA_WIRE_AGAIN = 1,
+    WA_WIRE_PACKED = 2,
+} wa_wire_flag;
 
 /* The one typed record of a run. Columns of table webnn_webgpu_results in the original's order, then ours. Fields: column, C type, SQL type, JSON key, the original's result key that is its alias (or empty), unit, meaning. What was not measured is null. */
 #define WA_RECORD_TABLE "webnn_webgpu_results"

@@ -45,15 +45,17 @@ wa_status wa__bridge_bench(wa_runner *r, uint32_t runs, wa_bridge_bench *out, wa
     const wa_run_control c = {.timeout_ms = 120000};
     json_t *meta = json_pack("{s:i, s:{s:s, s:I}}", "runs", (int)runs, "upload", "path", "/w/bench", "bytes", (json_int_t)BRIDGE_BENCH_BYTES);
     if (!meta) return wa__no_memory(err, "a benchmark's message");
-    WA_TRY(wa__session_call(s, WA_FRAME_BENCH, WA_FRAME_BENCHED, meta, NULL, 0, &c, err));
+    bridge_job *j;
+    wa_status st = wa__session_call(s, WA_FRAME_BENCH, WA_FRAME_BENCHED, meta, &c, &j, err);
     struct { const char *key; double *to; } fields[] = {{"ours_ms", &b.ours_ms}, {"ours_p90_ms", &b.ours_p90_ms}, {"plain_ms", &b.plain_ms},
                                                         {"plain_p90_ms", &b.plain_p90_ms},
                                                         {"ours_min_ms", &b.ours_min_ms}, {"plain_min_ms", &b.plain_min_ms}, {"upload_gbps", &b.upload_gbps}};
-    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
-        const json_t *v = json_object_get(s->reply, fields[i].key);
-        if (!json_is_number(v)) return wa__fail(err, WA_PROTOCOL, "the page's benchmark lacks %s", fields[i].key);
-        *fields[i].to = json_number_value(v);
+    for (size_t i = 0; i < sizeof fields / sizeof *fields && st == WA_OK; i++) {
+        const json_t *v = json_object_get(j->reply, fields[i].key);
+        if (!json_is_number(v)) st = wa__fail(err, WA_PROTOCOL, "the page's benchmark lacks %s", fields[i].key);
+        else *fields[i].to = json_number_value(v);
     }
-    *out = b;
-    return WA_OK;
+    wa__session_release(s, j);
+    if (st == WA_OK) *out = b;
+    return st;
 }

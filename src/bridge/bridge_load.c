@@ -37,8 +37,10 @@ static bool is_mixed(const wa_plan *p)
     return false;
 }
 
-static void drop(bridge_load *l)
+static void drop(bridge_session *s, bridge_load *l)
 {
+    wa__memory_give(s, l);
+    for (uint32_t i = 0; i < l->known_count; i++) wa__free(l->known[i].words);
     wa__cpu_segment_free(l->cpu);
     wa__pool_free(l->pool);
     for (uint32_t i = 0; l->host && i < l->plan->buffer_count; i++) wa__free(l->host[i]);
@@ -61,28 +63,36 @@ static wa_status make_host_side(bridge_load *l, wa_error *err)
 }
 
 /* No answer may still be sending from the plan or its sources. */
-static void await_servings(wa_bridge_host *h, bridge_load *l)
+static void await_servings(bridge_session *s, bridge_load *l)
 {
+    wa_bridge_host *h = s->host;
     pthread_mutex_lock(&h->mutex);
     l->closing = true;
     while (l->serving) pthread_cond_wait(&h->changed, &h->mutex);
-    drop(l);
+    drop(s, l);
     pthread_mutex_unlock(&h->mutex);
+}
+
+/* The page says how many bytes of buffers it has: what the loaded plans say, no more and no less. */
+static wa_status check_bytes(bridge_session *s, const json_t *reply, wa_error *err)
+{
+    const json_t *bytes = json_object_get(reply, "bytes");
+    if (!json_is_integer(bytes) || json_integer_value(bytes) < 0) return wa__fail(err, WA_PROTOCOL, "the page did not say how many bytes it made");
+    s->bytes = (uint64_t)json_integer_value(bytes);
+    uint64_t predicted = wa__memory_bytes(s);
+    if (s->bytes == predicted) return WA_OK;
+    return wa__fail(err, WA_INTERNAL, "the page has %llu bytes of buffers, the plans predicted %llu", (unsigned long long)s->bytes, (unsigned long long)predicted);
 }
 
 static wa_status send_load(bridge_session *s, bridge_load *l, const wa_run_control *c, wa_error *err)
 {
     json_t *meta = NULL;
+    bridge_job *j;
     WA_TRY(wa__bridge_manifest(l, (s->target.features & WA_FEATURE_TIMESTAMP) != 0, &meta, err));
-    WA_TRY(wa__session_call(s, WA_FRAME_LOAD, WA_FRAME_LOADED, meta, NULL, 0, c, err));
-    const json_t *bytes = json_object_get(s->reply, "bytes");
-    if (!json_is_integer(bytes) || json_integer_value(bytes) < 0) return wa__fail(err, WA_PROTOCOL, "the page did not say how many bytes it made");
-    l->bytes = (uint64_t)json_integer_value(bytes);
-    uint64_t predicted = wa__plan_bytes(l->plan, WA_TARGET_WEBGPU) + wa__plan_bytes(l->plan, WA_TARGET_WEBNN);
-    if (l->bytes != predicted)
-        return wa__fail(err, WA_INTERNAL, "the page made %llu bytes of buffers, the plan predicted %llu", (unsigned long long)l->bytes,
-                        (unsigned long long)predicted);
-    return WA_OK;
+    wa_status st = wa__session_call(s, WA_FRAME_LOAD, WA_FRAME_LOADED, meta, c, &j, err);
+    if (st == WA_OK) st = check_bytes(s, j->reply, err);
+    wa__session_release(s, j);
+    return st;
 }
 
 wa_status wa__bridge_load(wa_runner *r, const wa_plan *plan, const wa_run_source *sources, uint32_t source_count, const wa_run_control *c,
@@ -95,11 +105,13 @@ wa_status wa__bridge_load(wa_runner *r, const wa_plan *plan, const wa_run_source
     for (uint32_t i = 0; i < BRIDGE_LOADS_MAX && !l; i++)
         if (!s->loads[i].used) l = &s->loads[i];
     if (!l) return wa__fail(err, WA_LIMIT, "%d plans are loaded in this page; unload one", BRIDGE_LOADS_MAX);
-    bridge_load fresh = {.plan = plan, .sources = sources, .source_count = source_count, .handle = ++s->next_handle, .used = true};
-    wa_status st = wa__bridge_token(fresh.path, err);
+    bridge_load fresh = {.plan = plan, .sources = sources, .source_count = source_count, .handle = ++s->next_handle, .used = true,
+                         .lanes = c && c->lanes > 1 ? c->lanes : 1};
+    wa_status st = fresh.lanes <= BRIDGE_JOBS_MAX ? wa__bridge_token(fresh.path, err) : wa__fail(err, WA_LIMIT, "%u runs in flight: at most %d", fresh.lanes, BRIDGE_JOBS_MAX);
+    if (st == WA_OK) st = wa__memory_take(s, &fresh, err);
     if (st == WA_OK) st = make_host_side(&fresh, err);
     if (st != WA_OK) {
-        drop(&fresh);
+        drop(s, &fresh);
         return st;
     }
     pthread_mutex_lock(&s->host->mutex);
@@ -107,7 +119,7 @@ wa_status wa__bridge_load(wa_runner *r, const wa_plan *plan, const wa_run_source
     pthread_mutex_unlock(&s->host->mutex);
     st = send_load(s, l, c, err);
     if (st != WA_OK) {
-        await_servings(s->host, l);
+        await_servings(s, l);
         return st;
     }
     *handle = l->handle;
@@ -122,9 +134,12 @@ wa_status wa__bridge_unload(wa_runner *r, uint32_t handle, wa_error *err)
         if (!l->used || l->handle != handle) continue;
         const wa_run_control c = {.timeout_ms = 10000};
         wa_status st = WA_OK;
-        if (wa__bridge_alive(r, NULL)) /* a dead page holds nothing */
-            st = wa__session_call(s, WA_FRAME_UNLOAD, WA_FRAME_UNLOADED, json_pack("{s:i}", "handle", (int)handle), NULL, 0, &c, err);
-        await_servings(s->host, l);
+        bool there = wa__bridge_alive(r, NULL); /* a dead page holds nothing */
+        bridge_job *j = NULL;
+        if (there) st = wa__session_call(s, WA_FRAME_UNLOAD, WA_FRAME_UNLOADED, json_pack("{s:i}", "handle", (int)handle), &c, &j, err);
+        await_servings(s, l);
+        if (there && st == WA_OK) st = check_bytes(s, j->reply, err);
+        wa__session_release(s, j);
         return st;
     }
     return wa__fail(err, WA_NOT_FOUND, "no plan %u is loaded in this page", handle);
@@ -132,11 +147,10 @@ wa_status wa__bridge_unload(wa_runner *r, uint32_t handle, wa_error *err)
 
 static uint64_t actual_bytes(wa_runner *r)
 {
-    bridge_session *s = (bridge_session *)r;
-    uint64_t n = 0;
-    for (uint32_t i = 0; i < BRIDGE_LOADS_MAX; i++) n += s->loads[i].bytes;
-    return n;
+    return ((bridge_session *)r)->bytes;
 }
+
+static uint64_t predicted_bytes(wa_runner *r) { return wa__memory_bytes((bridge_session *)r); }
 
 static const wa_run_target *target(wa_runner *r) { return &((bridge_session *)r)->target; }
 
@@ -147,14 +161,14 @@ static void free_runner(wa_runner *r)
     wa_bridge_host *h = s->host;
     uint8_t header[WA_WIRE_HEADER_BYTES];
     wa_str bye = {(const char *)header, sizeof header};
-    wa__wire_header(header, WA_FRAME_BYE, 0, 0, 0);
+    wa__wire_header(header, WA_FRAME_BYE, 0, 0, 0, 0);
     if (s->ws) {
         wa_status sent = wa__ws_send_parts(s->ws, true, &bye, 1, NULL);
         (void)sent; /* a closed socket needs no goodbye */
         wa__ws_shut(s->ws);
     }
     for (uint32_t i = 0; i < BRIDGE_LOADS_MAX; i++)
-        if (s->loads[i].used) await_servings(h, &s->loads[i]);
+        if (s->loads[i].used) await_servings(s, &s->loads[i]);
     pthread_mutex_lock(&h->mutex);
     s->taken = false;
     s->given_up = true;
@@ -162,4 +176,5 @@ static void free_runner(wa_runner *r)
     pthread_mutex_unlock(&h->mutex);
 }
 
-const wa_runner_ops wa__bridge_ops = {"webgpu", wa__bridge_load, wa__bridge_run, wa__bridge_unload, actual_bytes, target, free_runner};
+const wa_runner_ops wa__bridge_ops = {"webgpu", wa__bridge_load, wa__bridge_run, wa__bridge_unload, actual_bytes, predicted_bytes, target, free_runner,
+                                      wa__bridge_begin, wa__bridge_finish};

@@ -6,6 +6,7 @@
 
 typedef struct manifest {
     const wa_plan *p;
+    const bridge_load *l;
     json_t *root, *shaders, *transform_pipelines, *transforms;
     wa_buf text;      /* of the shader being made */
     uint32_t transform_keys[64]; /* transform << 16 | dtype of transform_pipelines[i] */
@@ -23,6 +24,17 @@ static json_t *string(const char *t)
     return s ? s : json_string("?"); /* not UTF-8 */
 }
 
+/* `id` names the page's buffer; without `size` it is there already, from an earlier load. `lanes`: of a READBACK
+ * buffer, how many there must be. */
+static json_t *gpu_buffer(const manifest *m, uint32_t i)
+{
+    const wa_plan_buffer *b = &m->p->buffers[i];
+    int id = (int)m->l->memory[i];
+    if (!m->l->fresh[i]) return json_pack("{s:i, s:i}", "id", id, "kind", (int)b->kind);
+    return json_pack("{s:I, s:i, s:o, s:i, s:i}", "size", (json_int_t)b->size, "kind", (int)b->kind, "label", string(wa__plan_text(m->p, b->label)), "id", id, "lanes",
+                     b->kind == WA_BUFFER_KIND_READBACK ? (int)m->l->lanes : 1);
+}
+
 static void buffers(manifest *m)
 {
     json_t *list = json_array();
@@ -30,7 +42,7 @@ static void buffers(manifest *m)
         const wa_plan_buffer *b = &m->p->buffers[i];
         if (b->target == WA_TARGET_CPU) push(m, list, json_null());
         else if (b->target == WA_TARGET_WEBNN) push(m, list, json_pack("{s:I, s:i, s:I}", "size", (json_int_t)b->size, "kind", (int)b->kind, "webnn", (json_int_t)b->type));
-        else push(m, list, json_pack("{s:I, s:i, s:o}", "size", (json_int_t)b->size, "kind", (int)b->kind, "label", string(wa__plan_text(m->p, b->label))));
+        else push(m, list, gpu_buffer(m, i));
     }
     set(m, m->root, "buffers", list);
 }
@@ -128,7 +140,7 @@ static wa_status uploads(manifest *m)
     set(m, m->root, "uploads", list);
     for (uint32_t i = 0; i < m->p->weight_count; i++) {
         const wa_plan_weight *w = &m->p->weights[i];
-        if (w->buffer == WA_NONE || m->p->buffers[w->buffer].target != WA_TARGET_WEBGPU || w->length == 0) continue;
+        if (w->buffer == WA_NONE || m->p->buffers[w->buffer].target != WA_TARGET_WEBGPU || w->length == 0 || !m->l->fresh[w->buffer]) continue;
         if (w->transform != WA_TRANSFORM_NONE) {
             int t = transform_index(m, w);
             if (t < 0) return wa__fail(m->err, WA_UNSUPPORTED, "weight \"%s\": transform %u has no kernel", wa__plan_text(m->p, w->name), w->transform);
@@ -215,6 +227,7 @@ static wa_status build(manifest *m, const bridge_load *l, bool timestamps)
     set(m, m->root, "transform_pipelines", m->transform_pipelines);
     set(m, m->root, "transforms", m->transforms);
     set(m, m->root, "handle", whole(l->handle));
+    set(m, m->root, "lanes", whole(l->lanes));
     set(m, m->root, "path", json_sprintf("/w/%s", l->path));
     set(m, m->root, "staging", json_integer(staging == WA_NONE ? -1 : (json_int_t)staging));
     set(m, m->root, "params", json_integer(p->info.params_buffer == WA_NONE ? -1 : (json_int_t)p->info.params_buffer));
@@ -233,7 +246,7 @@ static wa_status build(manifest *m, const bridge_load *l, bool timestamps)
 wa_status wa__bridge_manifest(const bridge_load *l, bool timestamps, json_t **out, wa_error *err)
 {
     wa_error local = {0};
-    manifest m = {.p = l->plan, .root = json_object(), .shaders = json_array(), .transform_pipelines = json_array(), .transforms = json_array(),
+    manifest m = {.p = l->plan, .l = l, .root = json_object(), .shaders = json_array(), .transform_pipelines = json_array(), .transforms = json_array(),
                   .good = true, .err = err ? err : &local};
     m.err->status = WA_OK;
     wa__buf_init(&m.text, (size_t)1 << 20);

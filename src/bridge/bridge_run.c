@@ -1,34 +1,28 @@
 /* One run of an entry in a page: inputs narrowed and sent, page segments replayed, CPU segments of a
- * mixed plan run here with their ranges moved across, outputs widened. Runner's thread. */
+ * mixed plan run here with their ranges moved across, outputs widened. Runner's thread.
+ *
+ * A RUN frame is {segments, writes, reads} and the bytes to write. Of what repeats, all but the bytes are sent
+ * once: the page remembers it under a number (frame flag AGAIN). */
 #include "bridge/bridge_int.h"
 #include "base/checked.h"
 #include "base/os.h"
 
-enum { PARTS_MAX = 64 };
+enum { PARTS_MAX = 64, WORDS_HEAD = 4, WORDS_WRITE = 3, WORDS_READ = 5, WORDS_MAX = WORDS_HEAD + PARTS_MAX * (WORDS_WRITE + WORDS_READ) };
 
 /* One RUN frame in the making: what to write, which page segments to replay, what to read. */
 typedef struct step {
-    json_t *writes, *reads;
-    wa_str parts[PARTS_MAX];
-    uint32_t part_count;
-    void *owned[PARTS_MAX];
-    uint32_t read_count;
-    uint64_t read_bytes[PARTS_MAX];
+    uint64_t writes[PARTS_MAX][WORDS_WRITE]; /* buffer, offset, bytes */
+    uint64_t reads[PARTS_MAX][WORDS_READ];   /* buffer, offset, bytes, readback buffer or WA_NONE, offset there */
+    wa_str parts[PARTS_MAX]; /* a write's bytes each */
+    uint32_t part_count, read_count;
     uint32_t first, count; /* segments */
-    bool bad;
 } step;
 
-static void step_begin(step *st)
-{
-    memset(st, 0, sizeof *st);
-    st->writes = json_array();
-    st->reads = json_array();
-}
+static void step_begin(step *st) { st->part_count = st->read_count = st->first = st->count = 0; }
 static void step_done(step *st)
 {
-    json_decref(st->writes);
-    json_decref(st->reads);
-    for (uint32_t i = 0; i < st->part_count; i++) wa__free(st->owned[i]);
+    for (uint32_t i = 0; i < st->part_count; i++) wa__free((void *)(uintptr_t)st->parts[i].ptr);
+    st->part_count = 0;
 }
 
 /* Memory of n bytes (rounded up to words) that will be written at buffer+offset; NULL on failure. */
@@ -38,19 +32,90 @@ static void *step_write(step *st, uint32_t buffer, uint64_t offset, uint64_t n)
     if (st->part_count == PARTS_MAX || padded > WA_WIRE_BODY_BYTES_MAX) return NULL;
     void *p = wa__alloc(1, padded ? (size_t)padded : 4);
     if (!p) return NULL;
-    st->owned[st->part_count] = p;
+    const uint64_t words[WORDS_WRITE] = {buffer, offset, padded};
+    memcpy(st->writes[st->part_count], words, sizeof words);
     st->parts[st->part_count++] = (wa_str){p, (size_t)padded};
-    st->bad |= json_array_append_new(st->writes, json_pack("[i, I, I]", (int)buffer, (json_int_t)offset, (json_int_t)padded)) != 0;
     return p;
 }
 
-static bool step_read(step *st, uint32_t buffer, uint64_t offset, uint64_t n, int64_t staging, uint64_t staging_offset)
+static bool step_read(step *st, uint32_t buffer, uint64_t offset, uint64_t n, uint32_t staging, uint64_t staging_offset)
 {
     if (st->read_count == PARTS_MAX) return false;
-    st->read_bytes[st->read_count++] = n;
-    st->bad |= json_array_append_new(st->reads, json_pack("[i, I, I, I, I]", (int)buffer, (json_int_t)offset, (json_int_t)n, (json_int_t)staging,
-                                                          (json_int_t)staging_offset)) != 0;
+    const uint64_t words[WORDS_READ] = {buffer, offset, n, staging, staging_offset};
+    memcpy(st->reads[st->read_count++], words, sizeof words);
     return true;
+}
+
+static uint64_t step_read_bytes(const step *st)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < st->read_count; i++) n += st->reads[i][2];
+    return n;
+}
+
+static uint32_t step_words(const step *st, bool profile, uint64_t out[WORDS_MAX])
+{
+    const uint64_t head[WORDS_HEAD] = {st->first, st->count, profile, st->part_count};
+    uint32_t w = st->part_count * WORDS_WRITE, r = st->read_count * WORDS_READ;
+    memcpy(out, head, sizeof head);
+    memcpy(out + WORDS_HEAD, st->writes, w * sizeof *out);
+    memcpy(out + WORDS_HEAD + w, st->reads, r * sizeof *out);
+    return WORDS_HEAD + w + r;
+}
+
+static json_t *step_list(const uint64_t *words, uint32_t count, uint32_t each)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < count; i++) {
+        json_t *one = json_array();
+        for (uint32_t k = 0; k < each; k++) {
+            uint64_t v = words[i * each + k];
+            json_array_append_new(one, json_integer(k == 3 && v == WA_NONE ? -1 : (json_int_t)v));
+        }
+        if (json_array_append_new(list, one) != 0 || json_array_size(one) != each) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+/* NULL when memory runs out. */
+static json_t *step_meta(const step *st, uint32_t handle, bool profile)
+{
+    json_t *writes = step_list(&st->writes[0][0], st->part_count, WORDS_WRITE), *reads = step_list(&st->reads[0][0], st->read_count, WORDS_READ);
+    return json_pack("{s:i, s:[i, i], s:o, s:o, s:b}", "handle", (int)handle, "segments", (int)st->first, (int)st->count, "writes", writes, "reads", reads,
+                     "profile", profile);
+}
+
+static const bridge_known *known_of(const bridge_load *l, const uint64_t *words, uint32_t count)
+{
+    for (uint32_t i = 0; i < l->known_count; i++)
+        if (l->known[i].count == count && memcmp(l->known[i].words, words, count * sizeof *words) == 0) return &l->known[i];
+    return NULL;
+}
+
+/* A failure to remember costs only speed. */
+static void remember(bridge_load *l, const uint64_t *words, uint32_t count, uint32_t seq)
+{
+    uint64_t *copy = wa__alloc(count, sizeof *copy);
+    if (!copy) return;
+    memcpy(copy, words, count * sizeof *copy);
+    l->known[l->known_count++] = (bridge_known){copy, count, seq};
+}
+
+static wa_status step_send(bridge_session *s, bridge_load *l, const step *st, bridge_job **out, wa_error *err)
+{
+    uint64_t words[WORDS_MAX];
+    uint32_t n = step_words(st, s->profile, words);
+    const bridge_known *k = known_of(l, words, n);
+    if (k) return wa__session_send(s, WA_FRAME_RUN | WA_WIRE_AGAIN << 16, WA_FRAME_RESULT, k->seq, NULL, st->parts, st->part_count, out, err);
+    uint32_t seq = l->known_count < BRIDGE_KNOWN_MAX ? ++s->next_seq : 0;
+    json_t *meta = step_meta(st, l->handle, s->profile);
+    if (!meta) return wa__no_memory(err, "a run's message");
+    WA_TRY(wa__session_send(s, WA_FRAME_RUN, WA_FRAME_RESULT, seq, meta, st->parts, st->part_count, out, err));
+    if (seq) remember(l, words, n, seq);
+    return WA_OK;
 }
 
 typedef struct run {
@@ -59,22 +124,23 @@ typedef struct run {
     const wa_plan_entry *e;
     const wa_run_control *c;
     wa_run_stats *stats;
+    bridge_job *job;    /* of the last step */
     double deadline_ms; /* 0: none */
     uint32_t profiled;  /* entries of s->dispatch_us filled */
 } run;
 
-static double reply_number(const bridge_session *s, const char *key)
+static double reply_number(const json_t *reply, const char *key)
 {
-    const json_t *v = json_object_get(s->reply, key);
+    const json_t *v = json_object_get(reply, key);
     return json_is_number(v) ? json_number_value(v) : -1;
 }
 
-static void add_time(double *sum, double v) { *sum = *sum < 0 || v < 0 ? -1 : *sum + v; }
+static void add_time(double *sum, double v) { *sum = *sum < 0 || !(v >= 0) ? -1 : *sum + v; }
 
 /* Times of the step's dispatches; their starts count from the run's first one as long as there is one step. */
-static void take_profile(run *x)
+static void take_profile(run *x, const json_t *reply)
 {
-    const json_t *us = json_object_get(x->s->reply, "dispatch_us"), *at = json_object_get(x->s->reply, "dispatch_at_us");
+    const json_t *us = json_object_get(reply, "dispatch_us"), *at = json_object_get(reply, "dispatch_at_us");
     bool first = x->profiled == 0;
     for (size_t i = 0; i < json_array_size(us) && x->profiled < x->l->plan->dispatch_count && x->s->dispatch_us; i++) {
         const json_t *start = json_array_get(at, i);
@@ -83,31 +149,43 @@ static void take_profile(run *x)
     }
 }
 
-/* Sends the step, checks that exactly the bytes asked for came back. */
+static void take_stats(wa_run_stats *to, const bridge_job *j)
+{
+    wa_wire_packed p = j->packed;
+    if (j->reply) {
+        double n = reply_number(j->reply, "dispatches"), submits = reply_number(j->reply, "submits");
+        p = (wa_wire_packed){reply_number(j->reply, "device_ms"), reply_number(j->reply, "gpu_ms"), n > 0 && n < 1e9 ? (uint32_t)n : 0,
+                             submits > 0 && submits < 1e9 ? (uint32_t)submits : 0};
+    }
+    add_time(&to->device_ms, p.device_ms);
+    add_time(&to->gpu_ms, p.gpu_ms);
+    to->dispatches += p.dispatches;
+    to->submits += p.submits;
+}
+
+static wa_status check_body(const bridge_job *j, uint64_t want, wa_error *err)
+{
+    if (j->body.len == want) return WA_OK;
+    return wa__fail(err, WA_PROTOCOL, "the page sent %zu bytes of results, %llu were due", j->body.len, (unsigned long long)want);
+}
+
+/* Sends the step and waits; the results' bytes stay in x->job until the next one. */
 static wa_status step_run(run *x, step *st, wa_error *err)
 {
-    if (st->bad) return wa__no_memory(err, "a run's message");
     wa_run_control c = x->c ? *x->c : (wa_run_control){0};
     c.progress = NULL;
     if (x->deadline_ms > 0) {
         double left = x->deadline_ms - wa__os_now_ms();
         c.timeout_ms = left > 1 ? (uint32_t)left : 1;
     }
-    json_t *meta = json_pack("{s:i, s:[i, i], s:O, s:O, s:b}", "handle", (int)x->l->handle, "segments", (int)st->first, (int)st->count, "writes", st->writes,
-                             "reads", st->reads, "profile", x->s->profile);
-    if (!meta) return wa__no_memory(err, "a run's message");
-    WA_TRY(wa__session_call(x->s, WA_FRAME_RUN, WA_FRAME_RESULT, meta, st->parts, st->part_count, &c, err));
-    uint64_t want = 0;
-    for (uint32_t i = 0; i < st->read_count; i++) want += st->read_bytes[i];
-    if (x->s->body.len != want)
-        return wa__fail(err, WA_PROTOCOL, "the page sent %zu bytes of results, %llu were due", x->s->body.len, (unsigned long long)want);
+    wa__session_release(x->s, x->job);
+    x->job = NULL;
+    WA_TRY(step_send(x->s, x->l, st, &x->job, err));
+    WA_TRY(wa__session_await(x->s, x->job, &c, err));
+    WA_TRY(check_body(x->job, step_read_bytes(st), err));
     if (!x->stats) return WA_OK;
-    add_time(&x->stats->device_ms, reply_number(x->s, "device_ms"));
-    add_time(&x->stats->gpu_ms, reply_number(x->s, "gpu_ms"));
-    double n = reply_number(x->s, "dispatches"), submits = reply_number(x->s, "submits");
-    x->stats->dispatches += n > 0 && n < 1e9 ? (uint32_t)n : 0;
-    x->stats->submits += submits > 0 && submits < 1e9 ? (uint32_t)submits : 0;
-    take_profile(x);
+    take_stats(x->stats, x->job);
+    if (x->job->reply) take_profile(x, x->job->reply);
     return WA_OK;
 }
 
@@ -153,7 +231,7 @@ static wa_status ask_outputs(run *x, step *st, const wa_view *outputs, uint32_t 
         const wa_plan_io *io = io_at(x, i, true);
         if (!io) return wa__fail(err, WA_INVALID_ARGUMENT, "the entry gives %u outputs, not %u", i, count);
         WA_TRY(check_view(x, io, &outputs[i], err));
-        if (in_page(x, io->buffer) && !step_read(st, io->buffer, io->offset, io->length, io->readback == WA_NONE ? -1 : (int64_t)io->readback, io->readback_offset))
+        if (in_page(x, io->buffer) && !step_read(st, io->buffer, io->offset, io->length, io->readback, io->readback_offset))
             return wa__fail(err, WA_LIMIT, "more than %d outputs", PARTS_MAX);
     }
     return io_at(x, count, true) ? wa__fail(err, WA_INVALID_ARGUMENT, "the entry gives more than %u outputs", count) : WA_OK;
@@ -164,7 +242,7 @@ static wa_status take_outputs(run *x, const wa_view *outputs, uint32_t count, wa
     uint64_t at = 0;
     for (uint32_t i = 0; i < count; i++) {
         const wa_plan_io *io = io_at(x, i, true);
-        const void *from = in_page(x, io->buffer) ? (const void *)(x->s->body.ptr + at) : x->l->host[io->buffer] + io->offset;
+        const void *from = in_page(x, io->buffer) ? (const void *)(x->job->body.ptr + at) : x->l->host[io->buffer] + io->offset;
         if (in_page(x, io->buffer)) at += io->length;
         WA_TRY(wa__bridge_convert(from, io->device_dtype, outputs[i].data, io->dtype, (uint64_t)wa__count(&outputs[i].type),
                                   wa__plan_text(x->l->plan, io->name), err));
@@ -196,7 +274,7 @@ static wa_status fetch(run *x, step *st, const wa_plan_segment *seg, wa_error *e
     for (uint32_t i = 0; i < seg->transfer_count; i++) {
         const wa_plan_transfer *t = &p->transfers[seg->transfer_first + i];
         if (!in_page(x, t->from_buffer)) continue;
-        if (n == PARTS_MAX || !step_read(st, t->from_buffer, t->from_offset, t->from_length, t->staging == WA_NONE ? -1 : (int64_t)t->staging, 0))
+        if (n == PARTS_MAX || !step_read(st, t->from_buffer, t->from_offset, t->from_length, t->staging, 0))
             return wa__fail(err, WA_LIMIT, "more than %d transfers before a segment", PARTS_MAX);
         moved[n++] = seg->transfer_first + i;
     }
@@ -209,7 +287,7 @@ static wa_status fetch(run *x, step *st, const wa_plan_segment *seg, wa_error *e
     for (uint32_t i = 0; i < n && s == WA_OK; i++) {
         const wa_plan_transfer *t = &p->transfers[moved[i]];
         void *to = in_page(x, t->to_buffer) ? step_write(&next, t->to_buffer, t->to_offset, t->to_length) : x->l->host[t->to_buffer] + t->to_offset;
-        s = to ? convert_transfer(t, x->s->body.ptr + at, to, err) : wa__fail(err, WA_LIMIT, "a transfer in the page is too large");
+        s = to ? convert_transfer(t, x->job->body.ptr + at, to, err) : wa__fail(err, WA_LIMIT, "a transfer in the page is too large");
         at += t->from_length;
     }
     if (x->stats) x->stats->transfers += n;
@@ -262,6 +340,7 @@ static wa_status run_steps(run *x, const wa_view *inputs, uint32_t input_count, 
     if (s == WA_OK && (st.count || st.read_count || st.part_count)) s = step_run(x, &st, err);
     if (s == WA_OK) s = take_outputs(x, outputs, output_count, err);
     step_done(&st);
+    wa__session_release(x->s, x->job);
     return s;
 }
 
@@ -277,16 +356,22 @@ static wa_status ready_profile(bridge_session *s, const wa_plan *p, wa_error *er
     return WA_OK;
 }
 
+static wa_status find(run *x, uint32_t handle, uint32_t entry, wa_error *err)
+{
+    for (uint32_t i = 0; i < BRIDGE_LOADS_MAX; i++)
+        if (x->s->loads[i].used && x->s->loads[i].handle == handle) x->l = &x->s->loads[i];
+    if (!x->l) return wa__fail(err, WA_NOT_FOUND, "no plan %u is loaded in this page", handle);
+    if (entry >= x->l->plan->entry_count) return wa__fail(err, WA_NOT_FOUND, "the plan has %u entries, not %u", x->l->plan->entry_count, entry + 1);
+    x->e = &x->l->plan->entries[entry];
+    return WA_OK;
+}
+
 wa_status wa__bridge_run(wa_runner *r, uint32_t handle, uint32_t entry, const wa_view *inputs, uint32_t input_count, wa_view *outputs,
                          uint32_t output_count, const wa_run_control *c, wa_run_stats *stats, wa_error *err)
 {
     bridge_session *s = (bridge_session *)r;
     run x = {.s = s, .c = c, .stats = stats};
-    for (uint32_t i = 0; i < BRIDGE_LOADS_MAX; i++)
-        if (s->loads[i].used && s->loads[i].handle == handle) x.l = &s->loads[i];
-    if (!x.l) return wa__fail(err, WA_NOT_FOUND, "no plan %u is loaded in this page", handle);
-    if (entry >= x.l->plan->entry_count) return wa__fail(err, WA_NOT_FOUND, "the plan has %u entries, not %u", x.l->plan->entry_count, entry + 1);
-    x.e = &x.l->plan->entries[entry];
+    WA_TRY(find(&x, handle, entry, err));
     double start = wa__os_now_ms();
     if (c && c->timeout_ms) x.deadline_ms = start + c->timeout_ms;
     if (stats) *stats = (wa_run_stats){0};
@@ -297,6 +382,80 @@ wa_status wa__bridge_run(wa_runner *r, uint32_t handle, uint32_t entry, const wa
     stats->dispatch_us = s->profile ? s->dispatch_us : NULL;
     stats->dispatch_at_us = s->profile ? s->dispatch_at_us : NULL;
     return WA_OK;
+}
+
+/* --- runs in flight ------------------------------------------------------------------------------- */
+/* All outputs, as the entry has them: their memory is named at the finish. */
+static wa_status ask_all(run *x, step *st, wa_error *err)
+{
+    const wa_plan_io *io;
+    for (uint32_t i = 0; (io = io_at(x, i, true)) != NULL; i++)
+        if (!step_read(st, io->buffer, io->offset, io->length, io->readback, io->readback_offset)) return wa__fail(err, WA_LIMIT, "more than %d outputs", PARTS_MAX);
+    return WA_OK;
+}
+
+static wa_status begin_step(run *x, step *st, const wa_view *inputs, uint32_t input_count, wa_error *err)
+{
+    const wa_plan *p = x->l->plan;
+    for (uint32_t i = 0; i < x->e->segment_count; i++)
+        if (p->segments[x->e->segment_first + i].target != WA_TARGET_WEBGPU)
+            return wa__fail(err, WA_UNSUPPORTED, "runs in flight are for plans on WebGPU alone; segment %u is on %s", i, wa__target_name(p->segments[x->e->segment_first + i].target));
+    WA_TRY(put_inputs(x, st, inputs, input_count, err));
+    st->first = x->e->segment_first;
+    st->count = x->e->segment_count;
+    return ask_all(x, st, err);
+}
+
+wa_status wa__bridge_begin(wa_runner *r, uint32_t handle, uint32_t entry, const wa_view *inputs, uint32_t input_count, uint64_t *ticket, wa_error *err)
+{
+    run x = {.s = (bridge_session *)r};
+    step st;
+    bridge_job *j = NULL;
+    double start = wa__os_now_ms();
+    WA_TRY(find(&x, handle, entry, err));
+    step_begin(&st);
+    wa_status s = begin_step(&x, &st, inputs, input_count, err);
+    if (s == WA_OK) s = step_send(x.s, x.l, &st, &j, err);
+    if (s == WA_OK) {
+        j->handle = handle;
+        j->entry = entry;
+        j->want_bytes = step_read_bytes(&st);
+        j->start_ms = start;
+        *ticket = j->id;
+    }
+    step_done(&st);
+    return s;
+}
+
+static wa_status finish(run *x, const bridge_job *j, wa_view *outputs, uint32_t output_count, wa_error *err)
+{
+    WA_TRY(find(x, j->handle, j->entry, err));
+    WA_TRY(check_body(j, j->want_bytes, err));
+    for (uint32_t i = 0; i < output_count; i++) {
+        const wa_plan_io *io = io_at(x, i, true);
+        if (!io) return wa__fail(err, WA_INVALID_ARGUMENT, "the entry gives %u outputs, not %u", i, output_count);
+        WA_TRY(check_view(x, io, &outputs[i], err));
+    }
+    if (io_at(x, output_count, true)) return wa__fail(err, WA_INVALID_ARGUMENT, "the entry gives more than %u outputs", output_count);
+    return take_outputs(x, outputs, output_count, err);
+}
+
+wa_status wa__bridge_finish(wa_runner *r, uint64_t ticket, wa_view *outputs, uint32_t output_count, const wa_run_control *c, wa_run_stats *stats,
+                            wa_error *err)
+{
+    run x = {.s = (bridge_session *)r};
+    for (uint32_t i = 0; i < BRIDGE_JOBS_MAX; i++)
+        if (ticket && x.s->jobs[i].id == ticket) x.job = &x.s->jobs[i];
+    if (!x.job) return wa__fail(err, WA_NOT_FOUND, "no run %llu is in flight", (unsigned long long)ticket);
+    wa_status s = wa__session_await(x.s, x.job, c, err);
+    if (s == WA_OK) s = finish(&x, x.job, outputs, output_count, err);
+    if (s == WA_OK && stats) {
+        *stats = (wa_run_stats){0};
+        take_stats(stats, x.job);
+        stats->wall_ms = wa__os_now_ms() - x.job->start_ms;
+    }
+    wa__session_release(x.s, x.job);
+    return s;
 }
 
 void wa__bridge_profile(wa_runner *r, bool on) { ((bridge_session *)r)->profile = on; }

@@ -1,4 +1,4 @@
-/* A session's state machine: NEW -(hello with a good token)-> READY -> DEAD; and its one job at a time.
+/* A session's state machine: NEW -(hello with a good token)-> READY -> DEAD; and its few jobs under way.
  * In: the page's messages, hostile, on the loop thread; jobs from the runner's thread. Locks: the
  * session's mutex guards what the two share; the host's is never taken while it is held. */
 #include "base/log.h"
@@ -21,7 +21,7 @@ bridge_session *wa__session_new(wa_bridge_host *h, wa_ws *ws)
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&s->changed, &attr);
     pthread_condattr_destroy(&attr);
-    wa__buf_init(&s->body, WA_WIRE_BODY_BYTES_MAX);
+    for (uint32_t i = 0; i < BRIDGE_JOBS_MAX; i++) wa__buf_init(&s->jobs[i].body, WA_WIRE_BODY_BYTES_MAX);
     return s;
 }
 
@@ -29,8 +29,11 @@ void wa__session_free(bridge_session *s)
 {
     wa__ws_release(s->ws);
     json_decref(s->hello);
-    json_decref(s->reply);
-    wa__buf_done(&s->body);
+    for (uint32_t i = 0; i < BRIDGE_JOBS_MAX; i++) {
+        json_decref(s->jobs[i].reply);
+        wa__buf_done(&s->jobs[i].body);
+    }
+    wa__free(s->memories);
     wa__free(s->dispatch_us);
     free(s->hello_text);
     pthread_cond_destroy(&s->changed);
@@ -55,7 +58,7 @@ void wa__session_die(bridge_session *s, wa_status status, const char *reason)
     pthread_mutex_unlock(&s->mutex);
 }
 
-static wa_status send_frame(bridge_session *s, uint32_t type, uint64_t job, const char *meta, const wa_str *body, uint32_t body_count, wa_error *err)
+static wa_status send_frame(bridge_session *s, uint32_t type, uint64_t job, uint32_t seq, const char *meta, const wa_str *body, uint32_t body_count, wa_error *err)
 {
     enum { PARTS_MAX = 66 };
     uint8_t header[WA_WIRE_HEADER_BYTES];
@@ -66,7 +69,7 @@ static wa_status send_frame(bridge_session *s, uint32_t type, uint64_t job, cons
     for (uint32_t i = 0; i < body_count; i++) bytes += body[i].len;
     if (meta_length > WA_WIRE_META_BYTES_MAX || bytes > WA_WIRE_BODY_BYTES_MAX)
         return wa__fail(err, WA_LIMIT, "a message of %zu bytes of meta and %llu of body is too long for a page", meta_length, (unsigned long long)bytes);
-    wa__wire_header(header, type, job, meta_length, bytes);
+    wa__wire_header(header, type, job, seq, meta_length, bytes);
     parts[0] = (wa_str){(const char *)header, sizeof header};
     parts[1] = (wa_str){meta, meta_length};
     if (body_count) memcpy(parts + 2, body, body_count * sizeof *body);
@@ -98,7 +101,7 @@ static bool on_hello(bridge_session *s, const wa_wire *f, wa_error *err)
     json_decref(meta);
     if (!good) return false;
     char *text = wa__format("{\"weights_token\":\"%s\"}", weights);
-    good = text && send_frame(s, WA_FRAME_WELCOME, 0, text, NULL, 0, err) == WA_OK;
+    good = text && send_frame(s, WA_FRAME_WELCOME, 0, 0, text, NULL, 0, err) == WA_OK;
     wa__free(text);
     pthread_mutex_lock(&s->host->mutex);
     s->ticket = ticket;
@@ -120,33 +123,56 @@ static wa_status status_named(const char *name)
     return WA_INTERNAL;
 }
 
-/* A reply to the job under way; s->mutex is held. Replies to jobs given up are dropped. */
+/* The job under way of that id, NULL when it was given up or never was; s->mutex is held. */
+static bridge_job *job_of(bridge_session *s, uint64_t id)
+{
+    for (uint32_t i = 0; id && i < BRIDGE_JOBS_MAX; i++)
+        if (s->jobs[i].id == id) return &s->jobs[i];
+    return NULL;
+}
+
+static bool take_error(bridge_job *j, const wa_wire *f, wa_error *err)
+{
+    json_t *meta = wa__wire_meta(f, err);
+    if (!meta) return false;
+    const char *message = json_string_value(json_object_get(meta, "message"));
+    j->status = status_named(json_string_value(json_object_get(meta, "status")));
+    snprintf(j->message, sizeof j->message, "the page: %s", message ? message : "an error without a message");
+    json_decref(meta);
+    return true;
+}
+
+static bool take_answer(bridge_job *j, const wa_wire *f, wa_error *err)
+{
+    json_t *meta = NULL;
+    if (f->type == WA_FRAME_RESULT && f->flags & WA_WIRE_PACKED) {
+        if (wa__wire_packed_meta(f, &j->packed, err) != WA_OK) return false;
+    } else if (!(meta = wa__wire_meta(f, err))) {
+        return false;
+    }
+    json_decref(j->reply);
+    j->reply = meta;
+    wa__buf_clear(&j->body);
+    j->status = wa__buf_append(&j->body, f->body.ptr, f->body.len, NULL);
+    if (j->status != WA_OK) snprintf(j->message, sizeof j->message, "no memory for the page's answer");
+    return true;
+}
+
+/* A reply to a job; s->mutex is held. Replies to jobs given up are dropped. */
 static bool on_reply(bridge_session *s, const wa_wire *f, wa_error *err)
 {
     if (f->job == 0 || f->job > s->next_job) {
         wa__fail(err, WA_PROTOCOL, "the page answered job %llu, which was never sent", (unsigned long long)f->job);
         return false;
     }
-    if (f->job != s->job || s->done) return true;
-    json_t *meta = wa__wire_meta(f, err);
-    if (!meta) return false;
-    if (f->type == WA_FRAME_ERROR) {
-        const char *message = json_string_value(json_object_get(meta, "message"));
-        s->job_status = status_named(json_string_value(json_object_get(meta, "status")));
-        snprintf(s->job_message, sizeof s->job_message, "the page: %s", message ? message : "an error without a message");
-        json_decref(meta);
-    } else if (f->type != s->want) {
-        json_decref(meta);
-        wa__fail(err, WA_PROTOCOL, "the page answered with frame %u where %u was due", f->type, s->want);
+    bridge_job *j = job_of(s, f->job);
+    if (!j || j->done) return true;
+    if (f->type != WA_FRAME_ERROR && f->type != j->want) {
+        wa__fail(err, WA_PROTOCOL, "the page answered with frame %u where %u was due", f->type, j->want);
         return false;
-    } else {
-        wa__buf_clear(&s->body);
-        s->job_status = wa__buf_append(&s->body, f->body.ptr, f->body.len, NULL);
-        if (s->job_status != WA_OK) snprintf(s->job_message, sizeof s->job_message, "no memory for the page's answer");
-        json_decref(s->reply);
-        s->reply = meta;
     }
-    s->done = true;
+    if (f->type == WA_FRAME_ERROR ? !take_error(j, f, err) : !take_answer(j, f, err)) return false;
+    j->done = true;
     pthread_cond_broadcast(&s->changed);
     return true;
 }
@@ -160,12 +186,13 @@ static uint64_t whole(const json_t *meta, const char *key)
 
 static bool on_progress(bridge_session *s, const wa_wire *f, wa_error *err)
 {
-    if (f->job != s->job) return f->job <= s->next_job;
+    bridge_job *j = job_of(s, f->job);
+    if (!j) return f->job <= s->next_job;
     json_t *meta = wa__wire_meta(f, err);
     if (!meta) return false;
-    s->progress = (wa_run_progress){whole(meta, "bytes_done"), whole(meta, "bytes_total"), (uint32_t)(whole(meta, "pipelines_done") & UINT32_MAX),
+    j->progress = (wa_run_progress){whole(meta, "bytes_done"), whole(meta, "bytes_total"), (uint32_t)(whole(meta, "pipelines_done") & UINT32_MAX),
                                     (uint32_t)(whole(meta, "pipelines_total") & UINT32_MAX)};
-    s->progress_count++;
+    j->progress_count++;
     json_decref(meta);
     pthread_cond_broadcast(&s->changed);
     return true;
@@ -246,47 +273,46 @@ static bool heartbeat(bridge_session *s, uint64_t *pinged_ns)
     return true;
 }
 
-/* Gives the job up: tells the page, waits shortly for its word. s->mutex is held. */
-static wa_status give_up(bridge_session *s, bool deadline, uint32_t timeout_ms, wa_error *err)
+/* Gives a job up: tells the page, waits shortly for its word. s->mutex is held. */
+static wa_status give_up(bridge_session *s, bridge_job *j, bool deadline, uint32_t timeout_ms, wa_error *err)
 {
-    uint64_t job = s->job, end = wa__os_now_ns() + (uint64_t)CANCEL_GRACE_MS * 1000000u;
+    uint64_t end = wa__os_now_ns() + (uint64_t)CANCEL_GRACE_MS * 1000000u;
     pthread_mutex_unlock(&s->mutex);
-    wa_status sent = send_frame(s, WA_FRAME_CANCEL, job, NULL, NULL, 0, NULL);
+    wa_status sent = send_frame(s, WA_FRAME_CANCEL, j->id, 0, NULL, NULL, 0, NULL);
     pthread_mutex_lock(&s->mutex);
-    while (sent == WA_OK && !s->done && s->state == BRIDGE_READY && wa__os_now_ns() < end) wait_ms(s, POLL_MS);
+    while (sent == WA_OK && !j->done && s->state == BRIDGE_READY && wa__os_now_ns() < end) wait_ms(s, POLL_MS);
     if (deadline) {
         char text[200];
         snprintf(text, sizeof text, "a job missed its deadline of %u ms; the GPU may hang, so the browser must be restarted", timeout_ms);
         die_locked(s, WA_TIMEOUT, text);
         return wa__fail(err, WA_TIMEOUT, "%s", text);
     }
-    if (!s->done) die_locked(s, WA_BROWSER, "a cancelled job did not end; the GPU may hang, so the browser must be restarted");
+    if (!j->done) die_locked(s, WA_BROWSER, "a cancelled job did not end; the GPU may hang, so the browser must be restarted");
     return wa__fail(err, WA_CANCELLED, "cancelled");
 }
 
-static wa_status await_job(bridge_session *s, const wa_run_control *c, wa_error *err)
+static wa_status await_locked(bridge_session *s, bridge_job *j, const wa_run_control *c, wa_error *err)
 {
     uint32_t timeout_ms = c ? c->timeout_ms : 0, told = 0;
     uint64_t deadline = timeout_ms ? wa__os_now_ns() + (uint64_t)timeout_ms * 1000000u : UINT64_MAX, pinged_ns = 0;
     for (;;) {
-        if (s->progress_count != told && c && c->progress) {
-            wa_run_progress p = s->progress;
-            told = s->progress_count;
+        if (j->progress_count != told && c && c->progress) {
+            wa_run_progress p = j->progress;
+            told = j->progress_count;
             pthread_mutex_unlock(&s->mutex);
             c->progress(c->user, &p);
             pthread_mutex_lock(&s->mutex);
         }
-        if (s->done) {
-            if (s->state == BRIDGE_DEAD && s->job_status != WA_OK) return wa__fail(err, s->dead_status, "%s", s->dead_reason);
-            return s->job_status == WA_OK ? WA_OK : wa__fail(err, s->job_status, "%s", s->job_message);
+        if (j->done) {
+            if (s->state == BRIDGE_DEAD && j->status != WA_OK) return wa__fail(err, s->dead_status, "%s", s->dead_reason);
+            return j->status == WA_OK ? WA_OK : wa__fail(err, j->status, "%s", j->message);
         }
         if (s->state == BRIDGE_DEAD) return wa__fail(err, s->dead_status, "%s", s->dead_reason);
-        if (c && c->cancel && atomic_load(c->cancel)) return give_up(s, false, 0, err);
-        if (wa__os_now_ns() >= deadline) return give_up(s, true, timeout_ms, err);
+        if (c && c->cancel && atomic_load(c->cancel)) return give_up(s, j, false, 0, err);
+        if (wa__os_now_ns() >= deadline) return give_up(s, j, true, timeout_ms, err);
         if (heartbeat(s, &pinged_ns)) {
-            uint64_t job = s->job;
             pthread_mutex_unlock(&s->mutex);
-            wa_status pinged = send_frame(s, WA_FRAME_PING, job, NULL, NULL, 0, NULL);
+            wa_status pinged = send_frame(s, WA_FRAME_PING, j->id, 0, NULL, NULL, 0, NULL);
             (void)pinged; /* a closed socket is noticed by its own event */
             pthread_mutex_lock(&s->mutex);
             continue;
@@ -295,32 +321,78 @@ static wa_status await_job(bridge_session *s, const wa_run_control *c, wa_error 
     }
 }
 
-wa_status wa__session_call(bridge_session *s, uint32_t type, uint32_t want, json_t *meta, const wa_str *body, uint32_t body_count,
-                           const wa_run_control *c, wa_error *err)
+/* s->mutex is held; NULL with an error when the session is not ready or has too much to do. */
+static bridge_job *new_job(bridge_session *s, uint32_t want, wa_error *err)
+{
+    bridge_job *j = NULL;
+    if (s->state != BRIDGE_READY) {
+        wa__fail(err, s->dead_status ? s->dead_status : WA_PROTOCOL, "%s", s->dead_reason);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < BRIDGE_JOBS_MAX && !j; i++)
+        if (!s->jobs[i].id) j = &s->jobs[i];
+    if (!j) {
+        wa__fail(err, WA_LIMIT, "%d jobs are under way in this page", BRIDGE_JOBS_MAX);
+        return NULL;
+    }
+    j->id = ++s->next_job;
+    j->want = want;
+    j->done = false;
+    j->status = WA_OK;
+    j->progress_count = 0;
+    s->heard_ns = wa__os_now_ns();
+    return j;
+}
+
+void wa__session_release(bridge_session *s, bridge_job *j)
+{
+    if (!j) return;
+    pthread_mutex_lock(&s->mutex);
+    j->id = 0;
+    json_decref(j->reply);
+    j->reply = NULL;
+    pthread_mutex_unlock(&s->mutex);
+}
+
+wa_status wa__session_send(bridge_session *s, uint32_t type, uint32_t want, uint32_t seq, json_t *meta, const wa_str *body, uint32_t body_count,
+                           bridge_job **out, wa_error *err)
 {
     char *text = meta ? json_dumps(meta, JSON_COMPACT) : NULL;
     bool dumped = !meta || text;
     json_decref(meta);
     if (!dumped) return wa__no_memory(err, "a message to the page");
     pthread_mutex_lock(&s->mutex);
-    wa_status st = s->state == BRIDGE_READY ? WA_OK : wa__fail(err, s->dead_status ? s->dead_status : WA_PROTOCOL, "%s", s->dead_reason);
-    uint64_t job = st == WA_OK ? ++s->next_job : 0;
-    if (st == WA_OK) {
-        s->job = job;
-        s->want = want;
-        s->done = false;
-        s->job_status = WA_OK;
-        s->progress_count = 0;
-        s->heard_ns = wa__os_now_ns();
-    }
+    bridge_job *j = new_job(s, want, err);
+    wa_status none = s->state == BRIDGE_READY ? WA_LIMIT : s->dead_status ? s->dead_status : WA_PROTOCOL;
     pthread_mutex_unlock(&s->mutex);
-    if (st == WA_OK) st = send_frame(s, type, job, text, body, body_count, err);
-    pthread_mutex_lock(&s->mutex);
-    if (st == WA_OK) st = await_job(s, c, err);
-    else if (s->state == BRIDGE_DEAD && job) st = wa__fail(err, s->dead_status, "%s", s->dead_reason);
-    s->job = 0;
-    pthread_mutex_unlock(&s->mutex);
+    wa_status st = j ? send_frame(s, type, j->id, seq, text, body, body_count, err) : none;
     free(text);
+    if (st == WA_OK) {
+        *out = j;
+        return WA_OK;
+    }
+    pthread_mutex_lock(&s->mutex);
+    if (j && s->state == BRIDGE_DEAD) st = wa__fail(err, s->dead_status, "%s", s->dead_reason);
+    pthread_mutex_unlock(&s->mutex);
+    wa__session_release(s, j);
+    return st;
+}
+
+wa_status wa__session_await(bridge_session *s, bridge_job *j, const wa_run_control *c, wa_error *err)
+{
+    pthread_mutex_lock(&s->mutex);
+    wa_status st = await_locked(s, j, c, err);
+    pthread_mutex_unlock(&s->mutex);
+    return st;
+}
+
+wa_status wa__session_call(bridge_session *s, uint32_t type, uint32_t want, json_t *meta, const wa_run_control *c, bridge_job **out, wa_error *err)
+{
+    bridge_job *j = NULL;
+    wa_status st = wa__session_send(s, type, want, 0, meta, NULL, 0, &j, err);
+    if (st == WA_OK) st = wa__session_await(s, j, c, err);
+    if (out) *out = j;
+    else wa__session_release(s, j);
     return st;
 }
 
@@ -328,7 +400,7 @@ wa_status wa__bridge_ping(wa_runner *r, uint32_t timeout_ms, wa_error *err)
 {
     bridge_session *s = (bridge_session *)r;
     uint64_t start = wa__os_now_ns(), end = start + (uint64_t)timeout_ms * 1000000u;
-    WA_TRY(send_frame(s, WA_FRAME_PING, 0, NULL, NULL, 0, err));
+    WA_TRY(send_frame(s, WA_FRAME_PING, 0, 0, NULL, NULL, 0, err));
     pthread_mutex_lock(&s->mutex);
     while (s->heard_ns < start && s->state == BRIDGE_READY && wa__os_now_ns() < end) wait_ms(s, timeout_ms < POLL_MS ? timeout_ms : POLL_MS);
     wa_status st = s->state == BRIDGE_DEAD ? wa__fail(err, s->dead_status, "%s", s->dead_reason)

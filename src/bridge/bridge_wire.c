@@ -33,14 +33,25 @@ static void put(uint8_t *p, uint64_t v, unsigned n)
     for (unsigned i = 0; i < n; i++) p[i] = (uint8_t)(v >> (8 * i));
 }
 
-void wa__wire_header(uint8_t out[32], uint32_t type, uint64_t job, uint64_t meta_length, uint64_t body_length)
+void wa__wire_header(uint8_t out[32], uint32_t type, uint64_t job, uint32_t seq, uint64_t meta_length, uint64_t body_length)
 {
-    memset(out, 0, 32);
     put(out, WA_WIRE_MAGIC, 4);
-    put(out + 4, type, 2);
+    put(out + 4, type, 4);
     put(out + 8, job, 8);
+    put(out + 16, seq, 4);
     put(out + 20, meta_length, 4);
     put(out + 24, body_length, 8);
+}
+
+wa_status wa__wire_packed_meta(const wa_wire *f, wa_wire_packed *out, wa_error *err)
+{
+    enum { PACKED_BYTES = 24 };
+    if (f->meta.len != PACKED_BYTES) return wa__fail(err, WA_PROTOCOL, "a page's packed result has %zu bytes of meta, not %d", f->meta.len, PACKED_BYTES);
+    memcpy(&out->device_ms, f->meta.ptr, 8); /* any bits are some double: nothing but a report is made of it */
+    memcpy(&out->gpu_ms, f->meta.ptr + 8, 8);
+    memcpy(&out->dispatches, f->meta.ptr + 16, 4);
+    memcpy(&out->submits, f->meta.ptr + 20, 4);
+    return WA_OK;
 }
 
 json_t *wa__wire_meta(const wa_wire *f, wa_error *err)

@@ -20,8 +20,9 @@ typedef struct wa_cpu_program {
 
 wa_status wa__cpu_program_init(wa_cpu_program *g, const wa_plan *p, const wa_run_source *sources, uint32_t source_count, wa_error *err) WA_MUST_CHECK;
 void wa__cpu_program_done(wa_cpu_program *g);
-/* Fills the weights of host buffers (transforms and panels). */
-wa_status wa__cpu_program_weights(wa_cpu_program *g, uint8_t *const *buffers, const wa_run_control *c, wa_error *err) WA_MUST_CHECK;
+/* Fills the weights of host buffers (transforms and panels). fresh: per buffer, false where another load filled it;
+ * NULL: all are. */
+wa_status wa__cpu_program_weights(wa_cpu_program *g, uint8_t *const *buffers, const bool *fresh, const wa_run_control *c, wa_error *err) WA_MUST_CHECK;
 /* One call over these buffers. */
 wa_status wa__cpu_program_call(wa_cpu_program *g, uint32_t call, uint8_t *const *buffers, wa_pool *pool, wa_error *err) WA_MUST_CHECK;
 

@@ -109,17 +109,20 @@ static wa_status panels(wa_cpu_program *g, uint32_t call_index, uint32_t k, uint
     return WA_OK;
 }
 
-wa_status wa__cpu_program_weights(wa_cpu_program *g, uint8_t *const *buffers, const wa_run_control *c, wa_error *err)
+wa_status wa__cpu_program_weights(wa_cpu_program *g, uint8_t *const *buffers, const bool *fresh, const wa_run_control *c, wa_error *err)
 {
     const wa_plan *p = g->plan;
     wa_run_progress progress = {0};
     bool *done = WA_ARENA_NEW(&g->arena, bool, p->weight_count + 1u);
     if (!done) return wa__no_memory(err, "a plan's weights");
     for (uint32_t i = 0; i < p->weight_count; i++)
-        if (p->weights[i].buffer != WA_NONE && p->buffers[p->weights[i].buffer].target == WA_TARGET_CPU) progress.bytes_total += p->weights[i].length;
+        if (p->weights[i].buffer != WA_NONE && p->buffers[p->weights[i].buffer].target == WA_TARGET_CPU) {
+            done[i] = fresh && !fresh[p->weights[i].buffer];
+            progress.bytes_total += done[i] ? 0 : p->weights[i].length;
+        }
     for (uint32_t i = 0; i < p->weight_count; i++) {
         const wa_plan_weight *w = &p->weights[i];
-        if (w->buffer == WA_NONE || p->buffers[w->buffer].target != WA_TARGET_CPU || w->transform == WA_TRANSFORM_PACK_PANELS) continue;
+        if (w->buffer == WA_NONE || p->buffers[w->buffer].target != WA_TARGET_CPU || w->transform == WA_TRANSFORM_PACK_PANELS || done[i]) continue;
         WA_TRY(wa__plan_transform(p, i, weight_bytes(g, w), buffers[w->buffer] + w->dst_offset, err));
         WA_TRY(between(c, &progress, w->length, err));
     }
@@ -127,9 +130,9 @@ wa_status wa__cpu_program_weights(wa_cpu_program *g, uint8_t *const *buffers, co
         for (uint32_t k = 0; k < p->calls[i].in_count; k++) {
             const wa_plan_operand *o = &p->operands[p->calls[i].operand_first + k];
             if (o->kind != WA_OPERAND_WEIGHT || p->weights[o->index].transform != WA_TRANSFORM_PACK_PANELS) continue;
-            uint64_t fresh = done[o->index] ? 0 : p->weights[o->index].length;
+            uint64_t more = done[o->index] ? 0 : p->weights[o->index].length;
             WA_TRY(panels(g, i, k, buffers, done, err));
-            WA_TRY(between(c, &progress, fresh, err));
+            WA_TRY(between(c, &progress, more, err));
         }
     return WA_OK;
 }

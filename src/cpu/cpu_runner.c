@@ -5,11 +5,21 @@
 
 enum { BUFFER_ALIGN = 64 };
 
+/* One buffer's memory. Plans of one runner share weights that are the same bytes in the same layout, and, since
+ * runs follow one another, arenas and scratch. */
+typedef struct block {
+    uint32_t refs, kind;
+    uint64_t size; /* alignment costs up to 63 bytes more */
+    uint8_t *at;   /* aligned */
+    uint8_t memory[];
+} block;
+
 typedef struct loaded {
     wa_cpu_program program;
-    uint8_t **blocks, **buffers; /* as allocated; aligned */
+    block **blocks; /* one a buffer, NULL for another target's */
+    uint8_t **buffers;
+    bool *fresh; /* made by this load: its weights are to be filled */
     double *call_us;
-    uint64_t bytes;
 } loaded;
 
 typedef struct cpu_runner {
@@ -17,51 +27,95 @@ typedef struct cpu_runner {
     wa_pool *pool;
     loaded **plans;
     size_t plan_count, plan_cap;
+    uint64_t bytes; /* of blocks there are */
     wa_run_target target;
     char cpu_name[128];
 } cpu_runner;
 
 static cpu_runner *self(wa_runner *r) { return (cpu_runner *)(void *)r; }
 
-static void free_loaded(loaded *l)
+static void free_loaded(cpu_runner *u, loaded *l)
 {
     if (!l) return;
-    for (uint32_t i = 0; l->blocks && i < l->program.plan->buffer_count; i++) wa__free(l->blocks[i]);
+    for (uint32_t i = 0; l->blocks && i < l->program.plan->buffer_count; i++) {
+        block *m = l->blocks[i];
+        if (!m || --m->refs) continue;
+        u->bytes -= m->size;
+        wa__free(m);
+    }
     wa__free(l->blocks);
     wa__free(l->buffers);
+    wa__free(l->fresh);
     wa__free(l->call_us);
     wa__cpu_program_done(&l->program);
     wa__free(l);
 }
 
-/* The plan's buffers of host memory and nothing else count as the load's bytes; alignment costs up
- * to 63 more a buffer. */
-static wa_status allocate(loaded *l, wa_error *err)
+static bool used(const loaded *l, uint32_t before, const block *b)
+{
+    for (uint32_t i = 0; i < before; i++)
+        if (l->blocks[i] == b) return true;
+    return false;
+}
+
+/* Memory of another plan that can be buffer i of this one, NULL when there is none. */
+static block *shared(const cpu_runner *u, const loaded *l, uint32_t i)
+{
+    const wa_plan *p = l->program.plan;
+    const wa_plan_buffer *b = &p->buffers[i];
+    bool weights = b->kind == WA_BUFFER_KIND_WEIGHTS || b->kind == WA_BUFFER_KIND_CONST, space = b->kind == WA_BUFFER_KIND_ARENA || b->kind == WA_BUFFER_KIND_SCRATCH;
+    for (size_t k = 0; k < u->plan_count && (weights || space); k++) {
+        const loaded *o = u->plans[k];
+        for (uint32_t j = 0; o && j < o->program.plan->buffer_count; j++) {
+            block *m = o->blocks[j];
+            if (!m || m->kind != b->kind || m->size < b->size) continue;
+            if (weights ? wa__run_same_weights(o->program.plan, o->program.sources, j, p, l->program.sources, i) : !used(l, i, m)) return m;
+        }
+    }
+    return NULL;
+}
+
+static block *make(cpu_runner *u, const wa_plan_buffer *b)
+{
+    block *m = b->size < SIZE_MAX - BUFFER_ALIGN - sizeof *m ? wa__alloc(sizeof *m + (size_t)b->size + BUFFER_ALIGN - 1, 1) : NULL;
+    if (!m) return NULL;
+    m->kind = b->kind;
+    m->size = b->size;
+    u->bytes += m->size;
+    m->at = m->memory + (0 - (uintptr_t)m->memory) % BUFFER_ALIGN;
+    return m;
+}
+
+static wa_status allocate(cpu_runner *u, loaded *l, wa_error *err)
 {
     const wa_plan *p = l->program.plan;
     l->blocks = wa__alloc(p->buffer_count + 1u, sizeof *l->blocks);
     l->buffers = wa__alloc(p->buffer_count + 1u, sizeof *l->buffers);
+    l->fresh = wa__alloc(p->buffer_count + 1u, sizeof *l->fresh);
     l->call_us = wa__alloc(p->call_count + 1u, sizeof *l->call_us);
-    if (!l->blocks || !l->buffers || !l->call_us) return wa__no_memory(err, "a plan");
+    if (!l->blocks || !l->buffers || !l->fresh || !l->call_us) return wa__no_memory(err, "a plan");
     for (uint32_t i = 0; i < p->buffer_count; i++) {
-        if (p->buffers[i].target != WA_TARGET_CPU) continue;
-        uint64_t size = p->buffers[i].size;
-        l->blocks[i] = size < SIZE_MAX - BUFFER_ALIGN ? wa__alloc((size_t)size + BUFFER_ALIGN - 1, 1) : NULL;
-        if (!l->blocks[i]) return wa__fail(err, WA_NO_MEMORY, "no memory for buffer \"%s\" of %llu bytes", wa__plan_text(p, p->buffers[i].label), (unsigned long long)size);
-        l->buffers[i] = l->blocks[i] + (0 - (uintptr_t)l->blocks[i]) % BUFFER_ALIGN;
-        l->bytes += size;
+        const wa_plan_buffer *b = &p->buffers[i];
+        if (b->target != WA_TARGET_CPU) continue;
+        block *m = shared(u, l, i);
+        l->fresh[i] = !m;
+        if (!m) m = make(u, b);
+        if (!m) return wa__fail(err, WA_NO_MEMORY, "no memory for buffer \"%s\" of %llu bytes", wa__plan_text(p, b->label), (unsigned long long)b->size);
+        m->refs++;
+        l->blocks[i] = m;
+        l->buffers[i] = m->at;
     }
     return WA_OK;
 }
 
-static wa_status fill(loaded *l, const wa_plan *p, const wa_run_source *sources, uint32_t source_count, const wa_run_control *c, wa_error *err)
+static wa_status fill(cpu_runner *u, loaded *l, const wa_plan *p, const wa_run_source *sources, uint32_t source_count, const wa_run_control *c, wa_error *err)
 {
     WA_TRY(wa__cpu_program_init(&l->program, p, sources, source_count, err));
     if (p->info.target != WA_TARGET_CPU) return wa__fail(err, WA_UNSUPPORTED, "the plan is for %s: plan it for the CPU", wa__target_name(p->info.target));
     for (uint32_t i = 0; i < p->segment_count; i++)
         if (p->segments[i].target != WA_TARGET_CPU) return wa__fail(err, WA_UNSUPPORTED, "the plan has a segment for %s: plan it for the CPU", wa__target_name(p->segments[i].target));
-    WA_TRY(allocate(l, err));
-    return wa__cpu_program_weights(&l->program, l->buffers, c, err);
+    WA_TRY(allocate(u, l, err));
+    return wa__cpu_program_weights(&l->program, l->buffers, l->fresh, c, err);
 }
 
 static wa_status load(wa_runner *r, const wa_plan *plan, const wa_run_source *sources, uint32_t source_count, const wa_run_control *c, uint32_t *handle, wa_error *err)
@@ -76,9 +130,9 @@ static wa_status load(wa_runner *r, const wa_plan *plan, const wa_run_source *so
     }
     loaded *l = wa__alloc(1, sizeof *l);
     if (!l) return wa__no_memory(err, "a plan");
-    wa_status s = fill(l, plan, sources, source_count, c, err);
+    wa_status s = fill(u, l, plan, sources, source_count, c, err);
     if (s != WA_OK) {
-        free_loaded(l);
+        free_loaded(u, l);
         return s;
     }
     if (slot == u->plan_count) u->plan_count++;
@@ -204,17 +258,30 @@ static wa_status unload(wa_runner *r, uint32_t handle, wa_error *err)
     loaded *l;
     WA_TRY(find(self(r), handle, &l, err));
     self(r)->plans[handle] = NULL;
-    free_loaded(l);
+    free_loaded(self(r), l);
     return WA_OK;
 }
 
-static uint64_t actual_bytes(wa_runner *r)
+/* Each block once: by the first plan that has it. */
+static bool first_of(const cpu_runner *u, size_t plan, uint32_t buffer)
 {
+    const block *m = u->plans[plan]->blocks[buffer];
+    for (size_t k = 0; k < plan; k++)
+        if (u->plans[k] && used(u->plans[k], u->plans[k]->program.plan->buffer_count, m)) return false;
+    return true;
+}
+
+static uint64_t predicted_bytes(wa_runner *r)
+{
+    const cpu_runner *u = self(r);
     uint64_t n = 0;
-    for (size_t i = 0; i < self(r)->plan_count; i++)
-        if (self(r)->plans[i]) n += self(r)->plans[i]->bytes;
+    for (size_t k = 0; k < u->plan_count; k++)
+        for (uint32_t i = 0; u->plans[k] && i < u->plans[k]->program.plan->buffer_count; i++)
+            if (u->plans[k]->blocks[i] && first_of(u, k, i)) n += u->plans[k]->blocks[i]->size;
     return n;
 }
+
+static uint64_t actual_bytes(wa_runner *r) { return self(r)->bytes; }
 
 static const wa_run_target *target(wa_runner *r) { return &self(r)->target; }
 
@@ -222,7 +289,7 @@ static void free_runner(wa_runner *r)
 {
     if (!r) return;
     cpu_runner *u = self(r);
-    for (size_t i = 0; i < u->plan_count; i++) free_loaded(u->plans[i]);
+    for (size_t i = 0; i < u->plan_count; i++) free_loaded(u, u->plans[i]);
     wa__free(u->plans);
     wa__pool_free(u->pool);
     wa__free(u);
@@ -230,7 +297,7 @@ static void free_runner(wa_runner *r)
 
 wa_status wa__cpu_runner_create(uint32_t threads, wa_runner **out, wa_error *err)
 {
-    static const wa_runner_ops ops = {"cpu", load, run, unload, actual_bytes, target, free_runner};
+    static const wa_runner_ops ops = {"cpu", load, run, unload, actual_bytes, predicted_bytes, target, free_runner, NULL, NULL};
     cpu_runner *u = wa__alloc(1, sizeof *u);
     if (!u) return wa__no_memory(err, "the CPU runner");
     u->base.ops = &ops;

@@ -27,7 +27,7 @@ wa_status wa__cpu_segment_run(wa_cpu_segment *s, uint32_t segment, uint8_t *cons
     if (segment >= p->segment_count || p->segments[segment].target != WA_TARGET_CPU)
         return wa__fail(err, WA_INVALID_ARGUMENT, "segment %u is not one for the CPU", segment);
     if (!s->filled) {
-        WA_TRY(wa__cpu_program_weights(&s->program, buffers, NULL, err));
+        WA_TRY(wa__cpu_program_weights(&s->program, buffers, NULL, NULL, err));
         s->filled = true;
     }
     for (uint32_t i = 0; i < p->segments[segment].count; i++) WA_TRY(wa__cpu_program_call(&s->program, p->segments[segment].first + i, buffers, s->pool, err));

@@ -21,6 +21,7 @@ typedef struct wa_run_control { /* all optional */
     const atomic_bool *cancel;
     void (*progress)(void *user, const wa_run_progress *p); /* on the calling thread */
     void *user;
+    uint32_t lanes; /* of a load: runs that will be in flight at once (0: 1) */
 } wa_run_control;
 
 typedef struct wa_run_stats {
@@ -59,14 +60,25 @@ typedef struct wa_runner_ops {
     wa_status (*run)(wa_runner *r, uint32_t handle, uint32_t entry, const wa_view *inputs, uint32_t input_count,
                      wa_view *outputs, uint32_t output_count, const wa_run_control *c, wa_run_stats *stats, wa_error *err);
     wa_status (*unload)(wa_runner *r, uint32_t handle, wa_error *err);
-    /* Bytes that the target really allocated for everything loaded now. */
+    /* Bytes that the target really allocated for everything loaded now, and that the plans said it would:
+     * what loads share counts once. */
     uint64_t (*actual_bytes)(wa_runner *r);
+    uint64_t (*predicted_bytes)(wa_runner *r);
     const wa_run_target *(*target)(wa_runner *r);
     void (*free)(wa_runner *r);
+    /* Runs in flight, NULL where a runner has none: begin hands a run over and returns, finish waits for one and
+     * takes its outputs. Of plans whose segments are all on WebGPU, up to the `lanes` they were loaded with; the
+     * target runs them in the order begun. A run that failed or was cancelled is finished too. */
+    wa_status (*begin)(wa_runner *r, uint32_t handle, uint32_t entry, const wa_view *inputs, uint32_t input_count, uint64_t *ticket, wa_error *err);
+    wa_status (*finish)(wa_runner *r, uint64_t ticket, wa_view *outputs, uint32_t output_count, const wa_run_control *c, wa_run_stats *stats,
+                        wa_error *err);
 } wa_runner_ops;
 struct wa_runner {
     const wa_runner_ops *ops;
 };
 
+/* Whether two loaded plans' weight buffers hold the same bytes in the same places, so that one will do (run_share.c). */
+bool wa__run_same_weights(const wa_plan *a, const wa_run_source *a_sources, uint32_t a_buffer, const wa_plan *b, const wa_run_source *b_sources,
+                          uint32_t b_buffer);
 
 #endif

@@ -141,6 +141,44 @@ static int runs(wa_runner *r, hand *m, uint32_t handle, const uint8_t *source)
     return 0;
 }
 
+/* The same plan twice: the second load shares weights, arenas and staging, and has three runs in flight whose
+ * results must not mix. */
+static int in_flight(wa_runner *r, hand *m, const wa_run_source *source)
+{
+    enum { LANES = 3, ROUNDS = 9 };
+    wa_error err = {0};
+    const wa_run_control c = {.timeout_ms = 60000, .lanes = LANES};
+    uint32_t first, second;
+    CHECK(r->ops->load(r, &m->p, source, 1, &(wa_run_control){.timeout_ms = 60000}, &first, &err), err);
+    uint64_t one = r->ops->actual_bytes(r), own = 512 + 3 * (N * 4 + 256 + PLAIN + MATRIX_BYTES) + 256; /* parameters, readbacks, query */
+    CHECK(r->ops->load(r, &m->p, source, 1, &c, &second, &err), err);
+    printf("a second load of the plan, for %d runs in flight: %llu bytes more\n", LANES, (unsigned long long)(r->ops->actual_bytes(r) - one));
+    if (r->ops->actual_bytes(r) != one + own || r->ops->predicted_bytes(r) != one + own) return 1;
+    CHECK(r->ops->unload(r, first, &err), err); /* what is shared stays */
+    int64_t in[LANES][N], *out = calloc(N, 8);
+    uint64_t tickets[LANES];
+    float *big = malloc(PLAIN + MATRIX_BYTES);
+    wa_view outputs[2] = {{{WA_I64, 1, {N}}, out}, {{WA_F32, 1, {(int64_t)(PLAIN + MATRIX_BYTES) / 4}}, big}};
+    for (int i = 0; i < ROUNDS + LANES; i++) {
+        int k = i % LANES;
+        if (i >= LANES) {
+            CHECK(r->ops->finish(r, tickets[k], outputs, 2, &c, NULL, &err), err);
+            if (memcmp(in[k], out, N * 8) != 0 || check_weights(source->data, big)) {
+                fprintf(stderr, "run %d in flight gave another's results\n", i - LANES);
+                return 1;
+            }
+        }
+        if (i >= ROUNDS) continue;
+        for (int e = 0; e < N; e++) in[k][e] = i * 1000 + e;
+        wa_view input = {{WA_I64, 1, {N}}, in[k]};
+        CHECK(r->ops->begin(r, second, 0, &input, 1, &tickets[k], &err), err);
+    }
+    if (r->ops->finish(r, tickets[0], outputs, 2, &c, NULL, &err) != WA_NOT_FOUND) return 1;
+    CHECK(r->ops->unload(r, second, &err), err);
+    free(out), free(big);
+    return r->ops->actual_bytes(r) != 0;
+}
+
 static int plans(wa_runner *r)
 {
     wa_error err = {0};
@@ -162,6 +200,7 @@ static int plans(wa_runner *r)
            (unsigned long long)wa__plan_bytes(&m->p, WA_TARGET_WEBGPU));
     if (runs(r, m, handle, source)) return 1;
     CHECK(r->ops->unload(r, handle, &err), err);
+    if (in_flight(r, m, &s)) return 1;
     m->pipeline.spec.spec[1] = WA_I4; /* a spec that its kernel refuses */
     if (r->ops->load(r, &m->p, &s, 1, &c, &handle, &err) == WA_OK) return 1;
     m->pipeline.spec.spec[1] = WA_F32;

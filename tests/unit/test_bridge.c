@@ -12,7 +12,7 @@ static void frames(void **state)
     uint8_t m[64] = {0};
     wa_wire f;
     wa_error err = {0};
-    wa__wire_header(m, WA_FRAME_RESULT, 7, 2, 3);
+    wa__wire_header(m, WA_FRAME_RESULT, 7, 0, 2, 3);
     memcpy(m + 32, "{}abc", 5);
     assert_ok(wa__wire_parse(m, 37, &f, &err), err);
     assert_int_equal(f.type, WA_FRAME_RESULT);
@@ -74,7 +74,7 @@ static void conversions(void **state)
 }
 
 /* --- a page played by hand, through sessions without a socket --------------------------------- */
-static const char HELLO[] = "{\"token\":\"%s\",\"wire\":1,\"webgpu\":true,\"worker\":true,\"limits\":{\"maxBufferSize\":1073741824,"
+static const char HELLO[] = "{\"token\":\"%s\",\"wire\":2,\"webgpu\":true,\"worker\":true,\"limits\":{\"maxBufferSize\":1073741824,"
                             "\"maxStorageBufferBindingSize\":134217728},\"features\":[\"shader-f16\"],\"adapter\":{\"vendor\":\"acme\",\"software\":false},"
                             "\"brands\":[{\"brand\":\"Chromium\",\"version\":\"1\"}],\"user_agent\":\"X Chrome/156.0.1.2 Y\"}";
 
@@ -91,7 +91,7 @@ static bool tell(bridge_session *s, uint32_t type, uint64_t job, const char *met
 {
     size_t n = 32 + strlen(meta) + body_bytes;
     uint8_t *m = malloc(n);
-    wa__wire_header(m, type, job, strlen(meta), body_bytes);
+    wa__wire_header(m, type, job, 0, strlen(meta), body_bytes);
     memcpy(m + 32, meta, strlen(meta));
     if (body_bytes) memcpy(m + 32 + strlen(meta), body, body_bytes);
     bool good = wa__session_on_message(s, m, n, true);
@@ -156,24 +156,25 @@ static void hostile_replies(void **state)
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         bridge_session *s = joined(h, HELLO);
-        s->job = s->next_job = 1;
-        s->want = WA_FRAME_RESULT;
+        s->jobs[1].id = s->next_job = 1;
+        s->jobs[1].want = WA_FRAME_RESULT;
         if (tell(s, bad[i].type, bad[i].job, bad[i].meta, NULL, 0)) fail_msg("case %zu was accepted", i);
         assert_int_equal(s->state, BRIDGE_DEAD);
         wa__session_free(s);
     }
     bridge_session *s = joined(h, HELLO);
-    s->job = s->next_job = 1;
-    s->want = WA_FRAME_RESULT;
+    bridge_job *j = &s->jobs[1];
+    j->id = s->next_job = 1;
+    j->want = WA_FRAME_RESULT;
     assert_true(tell(s, WA_FRAME_PROGRESS, 1, "{\"bytes_done\":-1,\"bytes_total\":1e300}", NULL, 0));
-    assert_int_equal(s->progress.bytes_total, 0);
+    assert_int_equal(j->progress.bytes_total, 0);
     assert_true(tell(s, WA_FRAME_ERROR, 1, "{\"status\":\"NOT_FOUND\",\"message\":\"no\"}", NULL, 0));
-    assert_int_equal(s->job_status, WA_NOT_FOUND);
+    assert_int_equal(j->status, WA_NOT_FOUND);
     assert_true(tell(s, WA_FRAME_RESULT, 1, "{}", "late", 4)); /* a second answer changes nothing */
-    assert_int_equal(s->job_status, WA_NOT_FOUND);
+    assert_int_equal(j->status, WA_NOT_FOUND);
     assert_true(tell(s, WA_FRAME_DEVICE_LOST, 0, "{\"reason\":\"unknown\",\"message\":\"gone\"}", NULL, 0));
     wa_error err = {0};
-    assert_int_equal(wa__session_call(s, WA_FRAME_RUN, WA_FRAME_RESULT, json_object(), NULL, 0, NULL, &err), WA_DEVICE_LOST);
+    assert_int_equal(wa__session_call(s, WA_FRAME_RUN, WA_FRAME_RESULT, json_object(), NULL, NULL, &err), WA_DEVICE_LOST);
     assert_non_null(strstr(err.message, "gone"));
     wa__session_free(s);
     wa__bridge_host_free(h);
@@ -197,17 +198,19 @@ static void jobs(void **state)
     pthread_t t;
     pthread_create(&t, NULL, answer_later, s);
     const wa_run_control patient = {.timeout_ms = 5000};
-    wa_status st = wa__session_call(s, WA_FRAME_RUN, WA_FRAME_RESULT, json_object(), NULL, 0, &patient, &err);
+    bridge_job *j;
+    wa_status st = wa__session_call(s, WA_FRAME_RUN, WA_FRAME_RESULT, json_object(), &patient, &j, &err);
     pthread_join(t, NULL);
     assert_ok(st, err);
-    assert_int_equal(s->body.len, 4);
+    assert_int_equal(j->body.len, 4);
+    wa__session_release(s, j);
     atomic_bool cancel = true;
     const wa_run_control cancelled = {.cancel = &cancel}, hasty = {.timeout_ms = 50};
-    assert_int_equal(wa__session_call(s, WA_FRAME_RUN, WA_FRAME_RESULT, json_object(), NULL, 0, &cancelled, &err), WA_CANCELLED);
+    assert_int_equal(wa__session_call(s, WA_FRAME_RUN, WA_FRAME_RESULT, json_object(), &cancelled, NULL, &err), WA_CANCELLED);
     assert_false(wa__bridge_alive(&s->runner, NULL)); /* the page never confirmed */
     wa__session_free(s);
     s = joined(h, HELLO);
-    assert_int_equal(wa__session_call(s, WA_FRAME_RUN, WA_FRAME_RESULT, json_object(), NULL, 0, &hasty, &err), WA_TIMEOUT);
+    assert_int_equal(wa__session_call(s, WA_FRAME_RUN, WA_FRAME_RESULT, json_object(), &hasty, NULL, &err), WA_TIMEOUT);
     const char *why;
     assert_false(wa__bridge_alive(&s->runner, &why));
     assert_non_null(strstr(why, "deadline"));
@@ -218,10 +221,55 @@ static void jobs(void **state)
     wa__bridge_host_free(h);
 }
 
+/* Answers may come in any order; a packed one needs its 24 bytes. */
+static void several_jobs(void **state)
+{
+    (void)state;
+    wa_bridge_host *h = make_host();
+    bridge_session *s = joined(h, HELLO);
+    wa_error err = {0};
+    bridge_job *a, *b, *more[BRIDGE_JOBS_MAX];
+    wa_status st = wa__session_send(s, WA_FRAME_RUN, WA_FRAME_RESULT, 1, json_object(), NULL, 0, &a, &err);
+    assert_ok(st, err);
+    st = wa__session_send(s, WA_FRAME_RUN | WA_WIRE_AGAIN << 16, WA_FRAME_RESULT, 1, NULL, NULL, 0, &b, &err);
+    assert_ok(st, err);
+    uint8_t packed[24] = {0};
+    const double ms[2] = {1.5, -1};
+    memcpy(packed, ms, 16);
+    packed[16] = 7;
+    uint8_t m[64] = {0};
+    wa__wire_header(m, WA_FRAME_RESULT | WA_WIRE_PACKED << 16, b->id, 0, 24, 3);
+    memcpy(m + 32, packed, 24);
+    memcpy(m + 56, "two", 3);
+    assert_true(wa__session_on_message(s, m, 59, true));
+    assert_true(b->done);
+    assert_false(a->done);
+    st = wa__session_await(s, b, NULL, &err);
+    assert_ok(st, err);
+    assert_memory_equal(b->body.ptr, "two", 3);
+    assert_int_equal(b->packed.dispatches, 7);
+    assert_true(tell(s, WA_FRAME_RESULT, a->id, "{}", "one", 3));
+    st = wa__session_await(s, a, NULL, &err);
+    assert_ok(st, err);
+    assert_memory_equal(a->body.ptr, "one", 3);
+    wa__session_release(s, a);
+    wa__session_release(s, b);
+    for (int i = 0; i < BRIDGE_JOBS_MAX; i++) {
+        st = wa__session_send(s, WA_FRAME_RUN, WA_FRAME_RESULT, 0, NULL, NULL, 0, &more[i], &err);
+        assert_ok(st, err);
+    }
+    assert_int_equal(wa__session_send(s, WA_FRAME_RUN, WA_FRAME_RESULT, 0, NULL, NULL, 0, &a, &err), WA_LIMIT);
+    wa__wire_header(m, WA_FRAME_RESULT | WA_WIRE_PACKED << 16, more[0]->id, 0, 23, 0);
+    assert_false(wa__session_on_message(s, m, 55, true));
+    assert_int_equal(wa__session_await(s, more[1], NULL, &err), WA_PROTOCOL);
+    wa__session_free(s);
+    wa__bridge_host_free(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(frames), cmocka_unit_test(conversions), cmocka_unit_test(hello_and_token), cmocka_unit_test(hostile_replies), cmocka_unit_test(jobs),
+        cmocka_unit_test(frames), cmocka_unit_test(several_jobs), cmocka_unit_test(conversions), cmocka_unit_test(hello_and_token), cmocka_unit_test(hostile_replies), cmocka_unit_test(jobs),
     };
     return cmocka_run_group_tests_name("bridge", tests, NULL, NULL);
 }
