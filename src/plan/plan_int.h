@@ -92,7 +92,11 @@ typedef struct wa_plan_nn_state { /* plan_nn.c: the WebNN segment being made */
     wa_plan_vec consts;     /* constants that have a buffer */
     uint32_t *operand;      /* per value: its operand in this segment, good when */
     uint32_t *epoch;        /* per value: equals now */
+    uint32_t *nhwc;         /* per value: its operand as [N,H,W,C], see plan_nn_layout.c, good when */
+    uint32_t *nhwc_epoch;   /* per value: equals now */
+    bool in_nhwc;           /* the row at work has its operands of rank 4 in that order */
     uint32_t now;
+    uint32_t call_first;    /* of the segment */
     uint32_t *last_use;     /* per root: the last node that reads it, WA_NONE - 1 for a graph output, WA_NONE never */
     uint32_t attr_mark;     /* attributes from here on belong to the next call */
     uint32_t node;

@@ -66,7 +66,7 @@ static const char *keep_reason(wa_plan_builder *b, const char *why)
 static const wa_nn_row *row_of(wa_op op)
 {
     static const wa_nn_row elementwise = {WA_OP_Elementwise, wa__nn_elementwise};
-    const wa_nn_row *const groups[] = {wa__nn_math_rows, wa__nn_fused_rows, wa__nn_move_rows, wa__nn_index_rows, wa__nn_conv_rows, wa__nn_more_rows};
+    const wa_nn_row *const groups[] = {wa__nn_math_rows, wa__nn_fused_rows, wa__nn_move_rows, wa__nn_index_rows, wa__nn_conv_rows, wa__nn_resize_rows, wa__nn_more_rows};
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
         for (const wa_nn_row *r = groups[i]; r->op; r++)
             if (r->op == op) return r;
@@ -105,16 +105,20 @@ static void roll_back(wa_plan_builder *b, const mark *m)
     s[WA_SEC_WEIGHTS].count = m->weights, s[WA_SEC_BUFFERS].count = m->buffers;
 }
 
+bool wa__nn_is_here(const wa_plan_builder *b, uint32_t value) { return b->nn.epoch[value] == b->nn.now || b->nn.nhwc_epoch[value] == b->nn.now; }
+
 static wa_status run_row(wa_plan_builder *b, uint32_t node, const wa_nn_row *r)
 {
     const wa_node *n = &b->g->nodes[node];
     b->nn.node = node;
     b->nn.why[0] = 0;
     b->nn.attr_mark = (uint32_t)b->sec[WA_SEC_ATTRS].count;
+    b->nn.in_nhwc = false;
     r->lower(b, n);
+    b->nn.in_nhwc = false;
     for (uint32_t i = 0; i < n->output_count; i++) {
         uint32_t v = n->outputs[i];
-        if (v != WA_NONE && b->nn.epoch[v] != b->nn.now && wa__graph_uses(b->g, v)) wa__nn_refuse(b, "its output %u has no WebNN form", i);
+        if (v != WA_NONE && !wa__nn_is_here(b, v) && wa__graph_uses(b->g, v)) wa__nn_refuse(b, "its output %u has no WebNN form", i);
     }
     return b->nn.status;
 }
@@ -275,24 +279,31 @@ wa_nn wa__nn_in(wa_plan_builder *b, uint32_t value)
     if (wa__nn_off(b) || value == WA_NONE) return WA_NONE;
     if (b->nn.epoch[value] == b->nn.now) return b->nn.operand[value];
     uint32_t root = b->root[value];
-    wa_nn x = root == value ? root_operand(b, root) : wa__nn_like(b, wa__nn_in(b, root), wa__nn_of(b, value));
+    wa_nn x = wa__nn_from_nhwc(b, value);
+    if (x == WA_NONE) x = root == value ? root_operand(b, root) : wa__nn_like(b, wa__nn_in(b, root), wa__nn_of(b, value));
     if (!wa__nn_off(b)) remember(b, value, x);
     return x;
 }
 
-wa_nn wa__nn_input(wa_plan_builder *b, const wa_node *n, uint32_t i) { return wa__nn_has(n, i) ? wa__nn_in(b, n->inputs[i]) : WA_NONE; }
+wa_nn wa__nn_input(wa_plan_builder *b, const wa_node *n, uint32_t i)
+{
+    if (!wa__nn_has(n, i)) return WA_NONE;
+    return b->nn.in_nhwc && wa__nn_of(b, n->inputs[i])->rank == 4 ? wa__nn_in_nhwc(b, n->inputs[i]) : wa__nn_in(b, n->inputs[i]);
+}
 
 void wa__nn_output(wa_plan_builder *b, const wa_node *n, uint32_t i, wa_nn x)
 {
     if (!wa__nn_wants(n, i) || wa__nn_off(b)) return;
     uint32_t value = n->outputs[i];
-    const wa_tensor_type *t = wa__nn_of(b, value);
-    x = wa__nn_like(b, wa__nn_cast(b, x, wa__plan_nn_dtype(b, t->dtype)), t);
+    wa_tensor_type t = wa__nn_ordered(b, wa__nn_of(b, value));
+    x = wa__nn_like(b, wa__nn_cast(b, x, wa__plan_nn_dtype(b, t.dtype)), &t);
     if (wa__nn_off(b)) return;
     /* a graph's output must be a result, not an input or a constant */
     const wa_plan_nn_operand *o = (const wa_plan_nn_operand *)b->sec[WA_SEC_NN_OPERANDS].ptr + x;
     if (o->kind != WA_NN_KIND_VALUE) x = wa__nn_un(b, WA_NN_identity, x);
-    if (!wa__nn_off(b)) remember(b, value, x);
+    if (wa__nn_off(b)) return;
+    if (b->nn.in_nhwc && t.rank == 4) wa__nn_remember_nhwc(b, value, x);
+    else remember(b, value, x);
 }
 
 /* --- segments ---------------------------------------------------------------------------------------------- */
@@ -302,7 +313,9 @@ wa_status wa__plan_nn_init(wa_plan_builder *b)
     b->nn.operand = wa__alloc(g->value_count + 1u, sizeof *b->nn.operand);
     b->nn.epoch = wa__alloc(g->value_count + 1u, sizeof *b->nn.epoch);
     b->nn.last_use = wa__alloc(g->value_count + 1u, sizeof *b->nn.last_use);
-    return b->nn.operand && b->nn.epoch && b->nn.last_use ? WA_OK : wa__no_memory(b->err, "a plan");
+    b->nn.nhwc = wa__alloc(g->value_count + 1u, sizeof *b->nn.nhwc);
+    b->nn.nhwc_epoch = wa__alloc(g->value_count + 1u, sizeof *b->nn.nhwc_epoch);
+    return b->nn.operand && b->nn.epoch && b->nn.last_use && b->nn.nhwc && b->nn.nhwc_epoch ? WA_OK : wa__no_memory(b->err, "a plan");
 }
 
 /* Once every node has its target: who reads each root last. */
@@ -323,6 +336,8 @@ void wa__plan_nn_done(wa_plan_builder *b)
     wa__free(b->nn.consts.ptr);
     wa__free(b->nn.operand);
     wa__free(b->nn.epoch);
+    wa__free(b->nn.nhwc);
+    wa__free(b->nn.nhwc_epoch);
     wa__free(b->nn.last_use);
 }
 
@@ -350,19 +365,46 @@ wa_status wa__plan_nn_begin(wa_plan_builder *b)
 {
     if (b->sec[WA_SEC_NN_CALLS].count == 0) last_uses(b);
     b->nn.now++;
+    b->nn.call_first = (uint32_t)b->sec[WA_SEC_NN_CALLS].count;
     return WA_OK;
 }
 
 /* The graph writes this value to a tensor. */
 static wa_status bind(wa_plan_builder *b, uint32_t v)
 {
-    wa_nn x = b->nn.operand[v];
+    wa_nn x = wa__nn_in(b, v); /* in the graph's order */
+    WA_TRY(b->nn.status);
     /* a result that another value has taken already */
     if (((wa_plan_nn_operand *)b->sec[WA_SEC_NN_OPERANDS].ptr)[x].index != WA_NONE) x = wa__nn_un(b, WA_NN_identity, x);
     WA_TRY(b->nn.status);
     WA_TRY(wa__plan_nn_tensor(b, v));
     uint32_t block = b->places[v].block[WA_MEM_NN];
     ((wa_plan_nn_operand *)b->sec[WA_SEC_NN_OPERANDS].ptr)[x].index = ((wa_plan_block *)b->blocks[WA_MEM_NN].ptr)[block].buffer;
+    return WA_OK;
+}
+
+/* Calls that made what nothing reads (an order of axes, an operand that a fused form left over) go. */
+static wa_status drop_unread(wa_plan_builder *b)
+{
+    wa_plan_vec *calls = &b->sec[WA_SEC_NN_CALLS];
+    const wa_plan_nn_operand *operands = b->sec[WA_SEC_NN_OPERANDS].ptr;
+    const uint32_t *refs = b->sec[WA_SEC_NN_REFS].ptr;
+    wa_plan_nn_call *call = calls->ptr;
+    bool *read = wa__alloc(b->sec[WA_SEC_NN_OPERANDS].count + 1u, sizeof *read);
+    if (!read) return wa__no_memory(b->err, "the plan");
+    for (size_t i = calls->count; i-- > b->nn.call_first;) {
+        const uint32_t *ref = refs + call[i].ref_first;
+        bool live = false;
+        for (uint32_t k = 0; k < call[i].out_count; k++) live |= read[ref[call[i].in_count + k]] || operands[ref[call[i].in_count + k]].index != WA_NONE;
+        for (uint32_t k = 0; live && k < call[i].in_count; k++)
+            if (ref[k] != WA_NONE) read[ref[k]] = true;
+        if (!live) call[i].op = 0;
+    }
+    size_t kept = b->nn.call_first;
+    for (size_t i = kept; i < calls->count; i++)
+        if (call[i].op) call[kept++] = call[i];
+    calls->count = kept;
+    wa__free(read);
     return WA_OK;
 }
 
@@ -375,9 +417,9 @@ wa_status wa__plan_nn_end(wa_plan_builder *b, uint32_t first, uint32_t end)
         for (uint32_t k = 0; k < n->output_count; k++) {
             uint32_t v = n->outputs[k];
             if (v == WA_NONE || b->root[v] != v || b->nn.last_use[v] == WA_NONE || b->nn.last_use[v] < end) continue;
-            if (b->nn.epoch[v] != b->nn.now || b->places[v].block[WA_MEM_NN] != WA_NONE) continue;
+            if (!wa__nn_is_here(b, v) || b->places[v].block[WA_MEM_NN] != WA_NONE) continue;
             WA_TRY(bind(b, v));
         }
     }
-    return WA_OK;
+    return drop_unread(b);
 }

@@ -25,12 +25,23 @@ static wa_nn activated(wa_plan_builder *b, const wa_node *n, wa_nn x)
     }
 }
 
-/* x [N,C,H,W], k [M,C/g,kh,kw]; axes 1 and 2 of the window. */
+/* The result of a window over x, which is of rank 4 and in the row's order; the method is told of that. */
+static wa_tensor_type window_out(wa_plan_builder *b, const wa_window *w, const wa_tensor_type *x, int64_t channels, const char *layout)
+{
+    uint32_t at = wa__nn_spatial(b);
+    wa_tensor_type out = *x;
+    out.dims[at] = w->out[1], out.dims[at + 1] = w->out[2];
+    out.dims[wa__nn_place(b, 1)] = channels;
+    if (b->nn.in_nhwc) wa__nn_set_str(b, layout, "nhwc");
+    return out;
+}
+
+/* x of rank 4, k [M,C/g,kh,kw]; axes 1 and 2 of the window. LiteRT turns constant filters once, at build. */
 static wa_nn conv2d(wa_plan_builder *b, const wa_window *w, wa_nn x, wa_nn k, wa_nn bias)
 {
     wa_tensor_type t = wa__nn_type(b, x), f = wa__nn_type(b, k);
     if (wa__nn_off(b)) return WA_NONE;
-    wa_tensor_type out = {t.dtype, 4, {t.dims[0], f.dims[0], w->out[1], w->out[2]}};
+    wa_tensor_type out = window_out(b, w, &t, f.dims[0], "inputLayout");
     wa__nn_set_ints(b, "padding", (int64_t[]){w->begin[1], w->end[1], w->begin[2], w->end[2]}, 4);
     wa__nn_set_ints(b, "strides", w->stride + 1, 2);
     wa__nn_set_ints(b, "dilations", w->dilation + 1, 2);
@@ -63,7 +74,7 @@ static wa_nn conv3d(wa_plan_builder *b, const wa_window *w, wa_nn x, wa_nn k)
 static wa_nn per_channel(wa_plan_builder *b, wa_nn bias, uint32_t rank)
 {
     int64_t dims[WA_RANK_MAX];
-    for (uint32_t i = 0; i < rank; i++) dims[i] = i == 1 ? wa__nn_type(b, bias).dims[0] : 1;
+    for (uint32_t i = 0; i < rank; i++) dims[i] = i == wa__nn_place(b, 1) ? wa__nn_type(b, bias).dims[0] : 1;
     return wa__nn_reshape(b, bias, rank, dims);
 }
 
@@ -89,7 +100,8 @@ static wa_nn flat(wa_plan_builder *b, wa_nn x) /* one spatial axis as two */
 static void conv(wa_plan_builder *b, const wa_node *n)
 {
     wa_window w;
-    wa_nn x = wa__nn_input(b, n, 0), k = wa__nn_input(b, n, 1), bias = wa__nn_input(b, n, 2), y;
+    wa__nn_window_order(b, n);
+    wa_nn x = wa__nn_input(b, n, 0), k = wa__nn_in(b, n->inputs[1]), bias = wa__nn_input(b, n, 2), y;
     bool real = wa__dtype_is_float(wa__nn_of(b, n->inputs[0])->dtype);
     if (wa__nn_off(b) || !window_fits(b, wa__window_conv(wa__nn_of(b, n->inputs[0]), wa__nn_of(b, n->inputs[1]), n->attrs, n->attr_count, &w))) return;
     if (!real) { /* integers: where every sum is exact in 24 bits */
@@ -104,8 +116,9 @@ static void conv(wa_plan_builder *b, const wa_node *n)
     } else {
         y = conv2d(b, &w, flat(b, x), flat(b, k), bias);
     }
-    y = wa__nn_like(b, y, wa__nn_of(b, n->outputs[0]));
-    if (n->op == WA_OP_ConvAct && wa__nn_has(n, 3)) y = wa__nn_bin(b, WA_NN_add, y, wa__nn_input(b, n, 3));
+    wa_tensor_type o = wa__nn_ordered(b, wa__nn_of(b, n->outputs[0]));
+    y = wa__nn_like(b, y, &o);
+    if (n->op == WA_OP_ConvAct && wa__nn_has(n, 3)) y = wa__nn_bin(b, WA_NN_add, y, wa__nn_aligned(b, n->inputs[3]));
     y = activated(b, n, y);
     wa__nn_output(b, n, 0, real ? y : wa__nn_cast(b, y, WA_I32));
 }
@@ -164,20 +177,58 @@ static wa_nn transposed_as_conv(wa_plan_builder *b, const wa_window *w, wa_nn x,
     return conv2d(b, &c, flat(b, x), flat(b, k), WA_NONE);
 }
 
+/* The method as every back end has it: no groups, dilations or padding. The result is cut to its size, or
+ * grows by zeros where no window reaches. */
+static wa_nn transposed_plain(wa_plan_builder *b, const wa_window *w, wa_nn x, wa_nn k, wa_nn bias)
+{
+    wa_tensor_type t = wa__nn_type(b, x), f = wa__nn_type(b, k);
+    int64_t starts[4] = {0}, sizes[4], before[4] = {0}, after[4] = {0};
+    wa_window full = *w;
+    bool exact = true;
+    if (wa__nn_off(b)) return WA_NONE;
+    for (uint32_t a = 1; a < WA_WINDOW_AXES; a++) {
+        full.out[a] = (w->in[a] - 1) * w->stride[a] + w->kernel[a];
+        exact &= w->begin[a] == 0 && w->out[a] == full.out[a];
+    }
+    wa_tensor_type out = window_out(b, &full, &t, f.dims[1], "inputLayout");
+    wa__nn_set_ints(b, "strides", w->stride + 1, 2);
+    wa_nn y = wa__nn_call(b, WA_NN_convTranspose2d, (wa_nn[]){x, k, exact ? bias : WA_NONE}, 3, &out);
+    if (exact) return y;
+    memcpy(sizes, out.dims, sizeof sizes);
+    for (uint32_t a = 1; a < WA_WINDOW_AXES; a++) {
+        uint32_t i = wa__nn_spatial(b) + a - 1;
+        int64_t there = full.out[a] - w->begin[a];
+        starts[i] = w->begin[a];
+        sizes[i] = there < w->out[a] ? there : w->out[a];
+        after[i] = w->out[a] - sizes[i];
+        if (sizes[i] <= 0) wa__nn_refuse(b, "padding that takes all of the result");
+    }
+    y = wa__nn_pad(b, wa__nn_slice(b, y, starts, sizes, NULL), before, after, "constant", 0);
+    return bias == WA_NONE ? y : wa__nn_bin(b, WA_NN_add, y, per_channel(b, bias, 4));
+}
+
 static void conv_transpose(wa_plan_builder *b, const wa_node *n)
 {
     wa_window w;
-    wa_nn x = wa__nn_input(b, n, 0), k = wa__nn_input(b, n, 1);
-    if (wa__nn_off(b) || !window_ok(b, n, wa__window_conv_transpose(wa__nn_of(b, n->inputs[0]), wa__nn_of(b, n->inputs[1]), n->attrs, n->attr_count, &w))) return;
+    const wa_tensor_type *f = wa__nn_of(b, n->inputs[1]);
+    if (!window_ok(b, n, wa__window_conv_transpose(wa__nn_of(b, n->inputs[0]), f, n->attrs, n->attr_count, &w))) return;
+    bool plain = w.rank == 2 && f->rank == 4 && w.groups == 1 && w.dilation[1] == 1 && w.dilation[2] == 1;
+    if (plain) wa__nn_window_order(b, n);
+    wa_nn x = wa__nn_input(b, n, 0), k = wa__nn_in(b, n->inputs[1]), bias = wa__nn_has(n, 2) ? wa__nn_in(b, n->inputs[2]) : WA_NONE;
+    if (wa__nn_off(b)) return;
+    if (plain) {
+        wa__nn_output(b, n, 0, transposed_plain(b, &w, x, k, bias));
+        return;
+    }
     wa_nn y = wa__nn_like(b, transposed_as_conv(b, &w, x, k), wa__nn_of(b, n->outputs[0]));
-    if (wa__nn_has(n, 2)) y = wa__nn_bin(b, WA_NN_add, y, per_channel(b, wa__nn_input(b, n, 2), wa__nn_of(b, n->outputs[0])->rank));
+    if (bias != WA_NONE) y = wa__nn_bin(b, WA_NN_add, y, per_channel(b, bias, wa__nn_of(b, n->outputs[0])->rank));
     wa__nn_output(b, n, 0, y);
 }
 
 /* --- pools ------------------------------------------------------------------------------------------------------ */
 typedef struct pool {
     wa_window w;
-    uint32_t spatial;
+    uint32_t spatial, at; /* how many spatial axes, the first of them */
     int64_t end[WA_WINDOW_AXES]; /* padding that the last window reaches, never less than 0 */
 } pool;
 
@@ -188,6 +239,7 @@ static bool pool_of(wa_plan_builder *b, const wa_node *n, pool *p)
     if (why) wa__nn_refuse(b, "%s", why);
     if (wa__nn_off(b)) return false;
     p->spatial = t->rank - 2;
+    p->at = wa__nn_spatial(b);
     for (uint32_t a = 0; a < WA_WINDOW_AXES; a++) {
         int64_t reach = (p->w.out[a] - 1) * p->w.stride[a] + p->w.dilation[a] * (p->w.kernel[a] - 1) + 1 - p->w.in[a] - p->w.begin[a];
         p->end[a] = reach > 0 ? reach : 0;
@@ -199,8 +251,8 @@ static wa_nn padded(wa_plan_builder *b, const pool *p, wa_nn x, double value)
 {
     int64_t before[WA_RANK_MAX] = {0}, after[WA_RANK_MAX] = {0};
     for (uint32_t i = 0; i < p->spatial; i++) {
-        before[2 + i] = p->w.begin[WA_WINDOW_AXES - p->spatial + i];
-        after[2 + i] = p->end[WA_WINDOW_AXES - p->spatial + i];
+        before[p->at + i] = p->w.begin[WA_WINDOW_AXES - p->spatial + i];
+        after[p->at + i] = p->end[WA_WINDOW_AXES - p->spatial + i];
     }
     return wa__nn_pad(b, x, before, after, "constant", value);
 }
@@ -209,13 +261,13 @@ static wa_nn padded(wa_plan_builder *b, const pool *p, wa_nn x, double value)
 static wa_nn tap(wa_plan_builder *b, const pool *p, wa_nn x, const int64_t at[WA_WINDOW_AXES])
 {
     wa_tensor_type t = wa__nn_type(b, x);
-    int64_t starts[WA_RANK_MAX] = {0}, sizes[WA_RANK_MAX], strides[WA_RANK_MAX] = {1, 1};
-    sizes[0] = t.dims[0], sizes[1] = t.dims[1];
+    int64_t starts[WA_RANK_MAX] = {0}, sizes[WA_RANK_MAX], strides[WA_RANK_MAX];
+    for (uint32_t i = 0; i < t.rank; i++) sizes[i] = t.dims[i], strides[i] = 1;
     for (uint32_t i = 0; i < p->spatial; i++) {
         uint32_t a = WA_WINDOW_AXES - p->spatial + i;
-        starts[2 + i] = at[a] * p->w.dilation[a];
-        sizes[2 + i] = (p->w.out[a] - 1) * p->w.stride[a] + 1;
-        strides[2 + i] = p->w.out[a] == 1 ? 1 : p->w.stride[a];
+        starts[p->at + i] = at[a] * p->w.dilation[a];
+        sizes[p->at + i] = (p->w.out[a] - 1) * p->w.stride[a] + 1;
+        strides[p->at + i] = p->w.out[a] == 1 ? 1 : p->w.stride[a];
     }
     return wa__nn_slice(b, x, starts, sizes, strides);
 }
@@ -241,14 +293,12 @@ static wa_nn pooled(wa_plan_builder *b, const pool *p, wa_nn x, wa_nn_op method,
     if (wa__nn_off(b)) return WA_NONE;
     if (native(p, &t)) {
         wa_nn y = flat(b, x);
-        wa_tensor_type in = wa__nn_type(b, y), out = in;
-        int64_t shape[WA_RANK_MAX] = {t.dims[0], t.dims[1]};
-        out.dims[2] = p->w.out[1], out.dims[3] = p->w.out[2];
+        wa_tensor_type in = wa__nn_type(b, y), out = window_out(b, &p->w, &in, in.dims[wa__nn_place(b, 1)], "layout"), shape = t;
         wa__nn_set_ints(b, "windowDimensions", p->w.kernel + 1, 2);
         wa__nn_set_ints(b, "strides", p->w.stride + 1, 2);
         y = wa__nn_call(b, method, &y, 1, &out);
-        for (uint32_t i = 0; i < p->spatial; i++) shape[2 + i] = p->w.out[WA_WINDOW_AXES - p->spatial + i];
-        return wa__nn_reshape(b, y, t.rank, shape);
+        for (uint32_t i = 0; i < p->spatial; i++) shape.dims[p->at + i] = p->w.out[WA_WINDOW_AXES - p->spatial + i];
+        return wa__nn_like(b, y, &shape);
     }
     int64_t at[WA_WINDOW_AXES] = {0};
     wa_nn y = WA_NONE;
@@ -315,12 +365,14 @@ static void max_places(wa_plan_builder *b, const wa_node *n, const pool *p, wa_n
 static void max_pool(wa_plan_builder *b, const wa_node *n)
 {
     pool p;
+    bool places = wa__nn_wants(n, 1) && wa__graph_uses(b->g, n->outputs[1]);
+    if (!places) wa__nn_window_order(b, n);
     wa_nn x = wa__nn_input(b, n, 0);
     if (wa__nn_off(b) || !pool_of(b, n, &p)) return;
     wa_dtype d = wa__nn_type(b, x).dtype;
     if (d == WA_I8 || d == WA_U8) x = wa__nn_cast(b, x, WA_I32);
     x = padded(b, &p, x, lowest(d));
-    if (wa__nn_wants(n, 1) && wa__graph_uses(b->g, n->outputs[1])) max_places(b, n, &p, x);
+    if (places) max_places(b, n, &p, x);
     else wa__nn_output(b, n, 0, pooled(b, &p, x, WA_NN_maxPool2d, WA_NN_max));
 }
 
@@ -328,13 +380,14 @@ static void max_pool(wa_plan_builder *b, const wa_node *n)
 static wa_nn shares(wa_plan_builder *b, const pool *p, bool with_padding)
 {
     pool q = *p;
-    int64_t dims[WA_RANK_MAX] = {1, 1}, before[WA_RANK_MAX] = {0}, after[WA_RANK_MAX] = {0};
+    int64_t dims[WA_RANK_MAX], before[WA_RANK_MAX] = {0}, after[WA_RANK_MAX] = {0};
+    for (uint32_t i = 0; i < WA_RANK_MAX; i++) dims[i] = 1;
     for (uint32_t i = 0; i < p->spatial; i++) {
         uint32_t a = WA_WINDOW_AXES - p->spatial + i;
         int64_t own = with_padding ? (p->end[a] < p->w.end[a] ? p->end[a] : p->w.end[a]) : 0, low = with_padding ? p->w.begin[a] : 0;
-        dims[2 + i] = p->w.in[a] + low + own;
-        before[2 + i] = p->w.begin[a] - low;
-        after[2 + i] = p->end[a] - own;
+        dims[p->at + i] = p->w.in[a] + low + own;
+        before[p->at + i] = p->w.begin[a] - low;
+        after[p->at + i] = p->end[a] - own;
     }
     wa_nn ones = wa__nn_fill(b, WA_F32, p->spatial + 2, dims, 1);
     return pooled(b, &q, wa__nn_pad(b, ones, before, after, "constant", 0), WA_NN_averagePool2d, WA_NN_add);
@@ -343,6 +396,7 @@ static wa_nn shares(wa_plan_builder *b, const pool *p, bool with_padding)
 static void average_pool(wa_plan_builder *b, const wa_node *n)
 {
     pool p;
+    wa__nn_window_order(b, n);
     wa_nn x = wa__nn_input(b, n, 0);
     if (wa__nn_off(b) || !pool_of(b, n, &p) || !window_ok(b, n, NULL)) return;
     bool all = wa__node_int(n, "count_include_pad", 0) != 0, whole = true;
@@ -362,6 +416,7 @@ static wa_nn power_of(wa_plan_builder *b, wa_nn x, double p)
 static void lp_pool(wa_plan_builder *b, const wa_node *n)
 {
     pool p;
+    wa__nn_window_order(b, n);
     wa_nn x = wa__nn_input(b, n, 0);
     double e = (double)wa__node_int(n, "p", 2);
     if (wa__nn_off(b) || !pool_of(b, n, &p) || !window_ok(b, n, NULL)) return;
@@ -371,13 +426,14 @@ static void lp_pool(wa_plan_builder *b, const wa_node *n)
 
 static void global_pool(wa_plan_builder *b, const wa_node *n)
 {
+    wa__nn_follow_order(b, n);
     wa_nn x = wa__nn_input(b, n, 0);
     wa_tensor_type t = wa__nn_type(b, x);
     if (wa__nn_off(b) || t.rank < 3 || !window_ok(b, n, NULL)) {
         wa__nn_refuse(b, "a global pool without spatial axes");
         return;
     }
-    uint32_t mask = ((1u << t.rank) - 1) & ~3u;
+    uint32_t mask = wa__nn_place_mask(b, ((1u << t.rank) - 1) & ~3u);
     double e = (double)wa__node_int(n, "p", 2);
     if (n->op == WA_OP_GlobalAveragePool) x = wa__nn_reduce(b, WA_NN_reduceMean, x, mask, true);
     else if (n->op == WA_OP_GlobalMaxPool) x = wa__nn_reduce(b, WA_NN_reduceMax, x, mask, true);

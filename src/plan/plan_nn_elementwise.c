@@ -208,6 +208,65 @@ static wa_nn shift(wa_plan_builder *b, wa_nn x, wa_nn by, bool left, wa_dtype d)
     return wa__nn_cast(b, wa__nn_cast(b, y, WA_I32), own);
 }
 
+/* --- hard swish, as exporters write it ------------------------------------------------------------------- */
+/* The call of this method that made x, among the last few; its operands. */
+static const uint32_t *made_by(const wa_plan_builder *b, wa_nn x, wa_nn_op op, const wa_plan_nn_call **call)
+{
+    enum { BACK_MAX = 16 };
+    const wa_plan_nn_call *c = b->sec[WA_SEC_NN_CALLS].ptr;
+    const uint32_t *refs = b->sec[WA_SEC_NN_REFS].ptr;
+    size_t end = b->sec[WA_SEC_NN_CALLS].count;
+    for (size_t i = end; i-- > 0 && i + BACK_MAX >= end;) {
+        const uint32_t *ref = refs + c[i].ref_first;
+        if (c[i].out_count != 1 || ref[c[i].in_count] != x) continue;
+        *call = c + i;
+        return c[i].op == (uint32_t)op ? ref : NULL;
+    }
+    return NULL;
+}
+
+static bool attr_is(const wa_plan_builder *b, const wa_plan_nn_call *c, const char *name, double v)
+{
+    for (uint32_t i = 0; i < c->attr_count; i++) {
+        const wa_plan_attr *a = (const wa_plan_attr *)b->sec[WA_SEC_ATTRS].ptr + c->attr_first + i;
+        if (strcmp((const char *)b->sec[WA_SEC_TEXT].ptr + a->name, name) == 0) return a->kind == WA_ATTR_KIND_FLOAT && fabs((double)a->f - v) < 1e-6;
+    }
+    return false;
+}
+
+static bool is_number(const wa_plan_builder *b, wa_nn x, double want)
+{
+    double v;
+    return number_of(b, x, &v) && fabs(v - want) < 1e-6;
+}
+
+/* Whether y is clamp(x + 3, 0, 6). */
+static bool lifted(const wa_plan_builder *b, wa_nn y, wa_nn x)
+{
+    const wa_plan_nn_call *c;
+    const uint32_t *in = made_by(b, y, WA_NN_clamp, &c);
+    if (!in || !attr_is(b, c, "minValue", 0) || !attr_is(b, c, "maxValue", 6)) return false;
+    in = made_by(b, in[0], WA_NN_add, &c);
+    return in && ((in[0] == x && is_number(b, in[1], 3)) || (in[1] == x && is_number(b, in[0], 3)));
+}
+
+/* x where y is x * clamp(x + 3, 0, 6), whose sixth is its hard swish; else NONE. What made y goes unread. */
+static wa_nn six_swishes(const wa_plan_builder *b, wa_nn y)
+{
+    const wa_plan_nn_call *c;
+    const uint32_t *in = y == WA_NONE || !wa__nn_takes(b, WA_NN_hardSwish, 0, WA_F32) ? NULL : made_by(b, y, WA_NN_mul, &c);
+    if (!in || wa__nn_type(b, y).dtype != WA_F32) return WA_NONE;
+    return lifted(b, in[1], in[0]) ? in[0] : lifted(b, in[0], in[1]) ? in[1] : WA_NONE;
+}
+
+static wa_nn hard_swish(wa_plan_builder *b, wa_op op, const wa_nn x[3])
+{
+    if (op == WA_OP_Div && is_number(b, x[1], 6)) return six_swishes(b, x[0]);
+    if (op == WA_OP_Mul && is_number(b, x[1], 1.0 / 6)) return six_swishes(b, x[0]);
+    if (op == WA_OP_Mul && is_number(b, x[0], 1.0 / 6)) return six_swishes(b, x[1]);
+    return WA_NONE;
+}
+
 typedef struct plain { /* operators that are one method */
     wa_op op;
     wa_nn_op nn;
@@ -228,6 +287,8 @@ static const plain plains[] = {
 wa_nn wa__nn_apply(wa_plan_builder *b, wa_op op, const wa_nn x[3], wa_dtype in, wa_dtype out)
 {
     if (wa__nn_off(b)) return WA_NONE;
+    wa_nn swish = hard_swish(b, op, x);
+    if (swish != WA_NONE) return wa__nn_un(b, WA_NN_hardSwish, swish);
     for (size_t i = 0; i < sizeof plains / sizeof *plains; i++)
         if (plains[i].op == op) return plains[i].operands == 1 ? wa__nn_un(b, plains[i].nn, x[0]) : wa__nn_bin(b, plains[i].nn, x[0], x[1]);
     switch (op) {
@@ -323,7 +384,7 @@ static void fused(wa_plan_builder *b, const wa_node *n)
         return;
     }
     for (uint32_t i = 0; i < n->input_count; i++) {
-        c.x[i] = wa__nn_input(b, n, i);
+        c.x[i] = wa__nn_has(n, i) ? wa__nn_aligned(b, n->inputs[i]) : WA_NONE;
         c.type[i] = wa__nn_has(n, i) ? wa__nn_of(b, n->inputs[i])->dtype : WA_DTYPE_NONE;
     }
     for (uint32_t s = 0; s < types->count; s++)
@@ -331,7 +392,8 @@ static void fused(wa_plan_builder *b, const wa_node *n)
             wa__nn_refuse(b, "its chain has an operand that is not there");
             return;
         }
-    wa__nn_output(b, n, 0, wa__nn_expand(b, c.x[c.count - 1], wa__nn_of(b, n->outputs[0])->rank, wa__nn_of(b, n->outputs[0])->dims));
+    wa_tensor_type out = wa__nn_ordered(b, wa__nn_of(b, n->outputs[0]));
+    wa__nn_output(b, n, 0, wa__nn_expand(b, c.x[c.count - 1], out.rank, out.dims));
 }
 
 /* --- one node ---------------------------------------------------------------------------------------------- */
@@ -344,7 +406,7 @@ static wa_nn operand(wa_plan_builder *b, const wa_node *n, uint32_t i)
     wa_dtype d = wa__plan_nn_dtype(b, t->dtype);
     bool exact = wa__dtype_is_float(t->dtype) || wa__dtype_size(t->dtype) <= 4;
     if (t->rank == 0 && exact && d != WA_DTYPE_NONE && b->t.nn->constant.dtypes >> d & 1 && wa__graph_const_scalar(b->g, n->inputs[i], &v)) return wa__nn_scalar(b, d, v);
-    return wa__nn_in(b, n->inputs[i]);
+    return wa__nn_aligned(b, n->inputs[i]);
 }
 
 static void attributes(wa_plan_builder *b, const wa_node *n, wa_nn x[3])
@@ -358,11 +420,12 @@ static void attributes(wa_plan_builder *b, const wa_node *n, wa_nn x[3])
 void wa__nn_elementwise(wa_plan_builder *b, const wa_node *n)
 {
     wa_nn x[3] = {WA_NONE, WA_NONE, WA_NONE}, y;
+    wa__nn_follow_order(b, n);
     if (n->op == WA_OP_Elementwise) {
         fused(b, n);
         return;
     }
-    const wa_tensor_type *out = wa__nn_of(b, n->outputs[0]);
+    wa_tensor_type ordered = wa__nn_ordered(b, wa__nn_of(b, n->outputs[0])), *out = &ordered;
     wa_dtype in = wa__nn_of(b, n->inputs[0])->dtype;
     if (n->op == WA_OP_Where) in = out->dtype;
     for (uint32_t i = 0; i < n->input_count && i < 3; i++) x[i] = operand(b, n, i);
@@ -371,7 +434,7 @@ void wa__nn_elementwise(wa_plan_builder *b, const wa_node *n)
     if (many) {
         wa_op op = n->op == WA_OP_Mean ? WA_OP_Sum : n->op;
         y = x[0];
-        for (uint32_t i = 1; i < n->input_count; i++) y = wa__nn_apply(b, op, (wa_nn[]){y, wa__nn_input(b, n, i), WA_NONE}, in, out->dtype);
+        for (uint32_t i = 1; i < n->input_count; i++) y = wa__nn_apply(b, op, (wa_nn[]){y, wa__nn_aligned(b, n->inputs[i]), WA_NONE}, in, out->dtype);
         if (n->op == WA_OP_Mean) y = wa__nn_scaled(b, y, 1.0 / n->input_count);
     } else {
         y = wa__nn_apply(b, n->op, x, in, out->dtype);

@@ -267,6 +267,12 @@ wa_nn wa__nn_reshape(wa_plan_builder *b, wa_nn x, uint32_t rank, const int64_t *
         b->nn.status = wa__fail(b->err, WA_INTERNAL, "a WebNN reshape of %lld elements to %lld", (long long)wa__count(&t), (long long)wa__count(&to));
         return WA_NONE;
     }
+    if (at(b, x)->kind == WA_NN_KIND_CONST || at(b, x)->kind == WA_NN_KIND_FILL) { /* the same bytes under another shape */
+        uint64_t bits = at(b, x)->bits;
+        wa_nn y = push(b, at(b, x)->kind, at(b, x)->index, &to);
+        if (y != WA_NONE) at(b, y)->bits = bits;
+        return y;
+    }
     held h = hold(b);
     wa__nn_set_ints(b, "newShape", to.dims, rank);
     x = wa__nn_call(b, WA_NN_reshape, &x, 1, &to);

@@ -6,17 +6,17 @@
 static wa_nn indices(wa_plan_builder *b, const wa_node *n, uint32_t i, wa_nn_op op, uint32_t slot, int64_t dim)
 {
     wa_nn k = wa__nn_input(b, n, i);
-    int64_t known[64];
-    uint32_t count;
     if (wa__nn_off(b)) return WA_NONE;
     const wa_tensor_type *t = wa__nn_of(b, n->inputs[i]);
     wa_dtype d = wa__nn_type(b, k).dtype;
     if (!wa__nn_takes(b, op, slot, d) || wa__nn_takes(b, op, slot, WA_I32)) d = wa__nn_takes(b, op, slot, WA_I32) ? WA_I32 : WA_I64;
     k = wa__nn_cast(b, k, d);
     bool negative = true;
-    if (t->rank <= 1 && wa__graph_const_ints(b->g, n->inputs[i], known, 64, &count)) {
+    const wa_value *v = &b->g->values[n->inputs[i]];
+    if (v->kind == WA_VALUE_CONST) {
+        wa_view view = {v->type, (void *)(uintptr_t)v->data};
         negative = false;
-        for (uint32_t q = 0; q < count; q++) negative |= known[q] < 0;
+        for (int64_t q = 0; q < wa__count(t) && !negative; q++) negative = wa__get_i64(&view, q) < 0;
     }
     if (!negative || d == WA_U32 || wa__nn_off(b)) return k;
     wa_nn below = wa__nn_bin(b, WA_NN_lesser, k, wa__nn_scalar(b, d, 0));
@@ -25,6 +25,7 @@ static wa_nn indices(wa_plan_builder *b, const wa_node *n, uint32_t i, wa_nn_op 
 
 static void gather(wa_plan_builder *b, const wa_node *n)
 {
+    if (wa__nn_resampled(b, n)) return;
     wa_nn x = wa__nn_input(b, n, 0);
     wa_tensor_type t = wa__nn_type(b, x);
     uint32_t axis;

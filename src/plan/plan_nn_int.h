@@ -14,16 +14,18 @@ typedef struct wa_nn_row {
     void (*lower)(wa_plan_builder *b, const wa_node *n);
 } wa_nn_row;
 /* End with op NONE. */
-extern const wa_nn_row wa__nn_math_rows[], wa__nn_fused_rows[], wa__nn_move_rows[], wa__nn_index_rows[], wa__nn_conv_rows[], wa__nn_more_rows[];
+extern const wa_nn_row wa__nn_math_rows[], wa__nn_fused_rows[], wa__nn_move_rows[], wa__nn_index_rows[], wa__nn_conv_rows[], wa__nn_resize_rows[], wa__nn_more_rows[];
 /* The largest absolute value that an integer value can have by the types it was made of; 0: not known. */
 double wa__nn_bound(const wa_plan_builder *b, uint32_t value);
 void wa__nn_elementwise(wa_plan_builder *b, const wa_node *n);
+bool wa__nn_resampled(wa_plan_builder *b, const wa_node *n); /* a Gather or AxisTaps done as resample2d; false: nothing is done */
 
 /* --- refusing ------------------------------------------------------------------------------------- */
 void wa__nn_refuse(wa_plan_builder *b, const char *format, ...) WA_PRINTF(2, 3);
 static inline bool wa__nn_off(const wa_plan_builder *b) { return b->nn.status != WA_OK || b->nn.why[0]; }
 
 /* --- graph values ----------------------------------------------------------------------------------- */
+bool wa__nn_is_here(const wa_plan_builder *b, uint32_t value);      /* the segment has an operand of it */
 wa_nn wa__nn_in(wa_plan_builder *b, uint32_t value);                /* of its device type and shape */
 wa_nn wa__nn_input(wa_plan_builder *b, const wa_node *n, uint32_t i); /* WA_NONE when omitted */
 static inline bool wa__nn_has(const wa_node *n, uint32_t i) { return i < n->input_count && n->inputs[i] != WA_NONE; }
@@ -34,6 +36,23 @@ void wa__nn_output(wa_plan_builder *b, const wa_node *n, uint32_t i, wa_nn x);
 bool wa__nn_ints(wa_plan_builder *b, const wa_node *n, uint32_t i, int64_t *out, uint32_t *count);
 bool wa__nn_number(wa_plan_builder *b, const wa_node *n, uint32_t i, double *out);
 static inline const wa_tensor_type *wa__nn_of(const wa_plan_builder *b, uint32_t value) { return &b->g->values[value].type; }
+
+/* --- the order of axes (plan_nn_layout.c) ---------------------------------------------------------------
+ * A row works on [N,C,H,W] unless it asks for the context's own order first thing; then wa__nn_input gives and
+ * wa__nn_output takes values of rank 4 as [N,H,W,C], and the row puts its axes where wa__nn_place says. */
+void wa__nn_window_order(wa_plan_builder *b, const wa_node *n); /* for windows: NHWC where the context prefers it */
+void wa__nn_follow_order(wa_plan_builder *b, const wa_node *n); /* NHWC where an input is held so already */
+uint32_t wa__nn_place(const wa_plan_builder *b, uint32_t axis);
+uint32_t wa__nn_place_mask(const wa_plan_builder *b, uint32_t mask);
+static inline uint32_t wa__nn_spatial(const wa_plan_builder *b) { return b->nn.in_nhwc ? 1 : 2; } /* the first spatial axis */
+wa_tensor_type wa__nn_ordered(const wa_plan_builder *b, const wa_tensor_type *t); /* a graph type as the row sees it */
+wa_nn wa__nn_aligned(wa_plan_builder *b, uint32_t value); /* a value to broadcast, of any rank, in the row's order */
+bool wa__nn_prefers_nhwc(const wa_plan_builder *b);
+bool wa__nn_held_nhwc(const wa_plan_builder *b, uint32_t value);
+wa_nn wa__nn_in_nhwc(wa_plan_builder *b, uint32_t value);   /* of rank 4 */
+wa_nn wa__nn_from_nhwc(wa_plan_builder *b, uint32_t value); /* as [N,C,H,W]; NONE where it is not held as NHWC */
+void wa__nn_remember_nhwc(wa_plan_builder *b, uint32_t value, wa_nn x);
+wa_tensor_type wa__nn_nhwc_type(const wa_tensor_type *t);
 
 /* --- operands ---------------------------------------------------------------------------------------- */
 wa_tensor_type wa__nn_type(const wa_plan_builder *b, wa_nn x); /* rank 0 f32 for WA_NONE */

@@ -146,6 +146,7 @@ static void matmul_integer(wa_plan_builder *b, const wa_node *n)
 /* --- softmax ------------------------------------------------------------------------------------------- */
 static void softmax(wa_plan_builder *b, const wa_node *n)
 {
+    wa__nn_follow_order(b, n);
     wa_nn x = wa__nn_input(b, n, 0);
     if (!floats(b, n, 0) || wa__nn_off(b)) return;
     wa_tensor_type t = wa__nn_type(b, x);
@@ -155,6 +156,7 @@ static void softmax(wa_plan_builder *b, const wa_node *n)
         return;
     }
     if (!wa__nn_axis(b, wa__node_int(n, "axis", -1), t.rank, &axis)) return;
+    axis = wa__nn_place(b, axis);
     if (n->op == WA_OP_Softmax) {
         wa__nn_output(b, n, 0, wa__nn_softmax(b, x, axis));
         return;
@@ -283,13 +285,22 @@ static wa_nn reduced(wa_plan_builder *b, wa_op op, wa_nn x, uint32_t mask, bool 
     return WA_NONE;
 }
 
+/* Whether what a reduction of [N,C,H,W] without these axes leaves lies the same way when it is made of [N,H,W,C]. */
+static bool leaves_order(uint32_t mask) { return (mask & 0xcu) == 0xcu || mask >> 1 & 1; }
+
 static void reduce(wa_plan_builder *b, const wa_node *n)
 {
-    wa_nn x = wa__nn_input(b, n, 0);
-    wa_tensor_type t = wa__nn_type(b, x);
     uint32_t mask;
+    wa_tensor_type t = *wa__nn_of(b, n->inputs[0]), o;
     if (wa__nn_off(b) || !reduce_mask(b, n, t.rank, &mask)) return;
-    const wa_tensor_type *o = wa__nn_of(b, n->outputs[0]);
+    if (mask) wa__nn_follow_order(b, n);
+    o = wa__nn_ordered(b, wa__nn_of(b, n->outputs[0]));
+    bool short_nhwc = t.rank == 4 && o.rank < 4 && mask && leaves_order(mask) && wa__nn_held_nhwc(b, n->inputs[0]);
+    wa_nn x = short_nhwc ? wa__nn_in_nhwc(b, n->inputs[0]) : wa__nn_input(b, n, 0);
+    if (short_nhwc) b->nn.in_nhwc = true; /* for the axes; its result has too few to be held so */
+    mask = wa__nn_place_mask(b, mask);
+    t = wa__nn_type(b, x);
+    if (wa__nn_off(b)) return;
     if (!mask) { /* nothing is summed; what is done to each element still is */
         t.rank++;
         t.dims[t.rank - 1] = 1;
@@ -298,7 +309,7 @@ static void reduce(wa_plan_builder *b, const wa_node *n)
         x = wa__nn_like(b, x, &t);
         mask = 1u << (t.rank - 1);
     }
-    wa__nn_output(b, n, 0, wa__nn_like(b, reduced(b, n->op, x, mask, wa__node_int(n, "keepdims", 1) != 0, wa__nn_of(b, n->inputs[0])->dtype), o));
+    wa__nn_output(b, n, 0, wa__nn_like(b, reduced(b, n->op, x, mask, wa__node_int(n, "keepdims", 1) != 0, wa__nn_of(b, n->inputs[0])->dtype), &o));
 }
 
 static void arg(wa_plan_builder *b, const wa_node *n)

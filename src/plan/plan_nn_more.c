@@ -259,34 +259,6 @@ static void running_product(wa_plan_builder *b, const wa_node *n)
     wa__nn_output(b, n, 0, wa__nn_concat(b, out, (uint32_t)t.dims[axis], axis));
 }
 
-/* The weights of every tap as one matrix [out, in], and a product with it. */
-static void axis_taps(wa_plan_builder *b, const wa_node *n)
-{
-    wa_nn x = wa__nn_input(b, n, 0);
-    wa_tensor_type t = wa__nn_type(b, x), m = {WA_F32, 2, {0}};
-    uint32_t axis;
-    if (wa__nn_off(b) || !wa__nn_axis(b, wa__node_int(n, "axis", 0), t.rank, &axis)) return;
-    const wa_value *at = &b->g->values[n->inputs[1]], *weight = &b->g->values[n->inputs[2]];
-    if (at->kind != WA_VALUE_CONST || weight->kind != WA_VALUE_CONST || at->type.rank != 2 || wa__count(&at->type) != wa__count(&weight->type)) wa__nn_refuse(b, "its taps must be constant for WebNN");
-    if (wa__nn_off(b)) return;
-    int64_t out = at->type.dims[0], taps = at->type.dims[1], in = t.dims[axis], dims[3] = {1, in, 1};
-    wa_view places = {at->type, (void *)(uintptr_t)at->data}, weights = {weight->type, (void *)(uintptr_t)weight->data};
-    float *w = out * in <= 1 << 22 ? wa__alloc((size_t)(out * in), sizeof *w) : NULL;
-    if (!w) {
-        wa__nn_refuse(b, "an interpolation from %lld to %lld places", (long long)in, (long long)out);
-        return;
-    }
-    for (int64_t i = 0; i < out * taps; i++) {
-        int64_t place = wa__get_i64(&places, i);
-        if (place >= 0 && place < in) w[i / taps * in + place] += (float)wa__get_f64(&weights, i);
-    }
-    m.dims[0] = out, m.dims[1] = in;
-    for (uint32_t i = 0; i < t.rank; i++) dims[i < axis ? 0 : i == axis ? 1 : 2] *= i == axis ? 1 : t.dims[i];
-    wa_nn y = wa__nn_matmul(b, wa__nn_data(b, &m, w), wa__nn_reshape(b, wa__nn_cast(b, x, WA_F32), 3, dims));
-    wa__free(w);
-    wa__nn_output(b, n, 0, wa__nn_like(b, y, wa__nn_of(b, n->outputs[0])));
-}
-
 /* Bytes [rows, count] as their codes [rows, count * 8/bits], F32. */
 static wa_nn unpacked(wa_plan_builder *b, wa_nn x, int64_t rows, int64_t bits, bool high_first)
 {
@@ -336,6 +308,6 @@ static void dequantize_blocks(wa_plan_builder *b, const wa_node *n)
 const wa_nn_row wa__nn_more_rows[] = {
     {WA_OP_Recurrence, recurrence}, {WA_OP_QuantizeLinear, quantize}, {WA_OP_DequantizeLinear, dequantize}, {WA_OP_MsQuantizeLinear, quantize},
     {WA_OP_MsDequantizeLinear, dequantize}, {WA_OP_DynamicQuantizeLinear, dynamic_quantize}, {WA_OP_EyeLike, eye_like}, {WA_OP_CumProd, running_product},
-    {WA_OP_AxisTaps, axis_taps}, {WA_OP_DequantizeBlocks, dequantize_blocks},
+    {WA_OP_DequantizeBlocks, dequantize_blocks},
     {WA_OP_NONE, NULL},
 };

@@ -5,11 +5,14 @@ static void view(wa_plan_builder *b, const wa_node *n) { wa__nn_output(b, n, 0, 
 
 static void transpose(wa_plan_builder *b, const wa_node *n)
 {
-    wa_nn x = wa__nn_input(b, n, 0);
-    wa_tensor_type t = wa__nn_type(b, x);
+    wa_tensor_type t = *wa__nn_of(b, n->inputs[0]);
+    static const int64_t place[4] = {0, 3, 1, 2};
+    bool nhwc = t.rank == 4 && wa__nn_held_nhwc(b, n->inputs[0]);
+    wa_nn x = nhwc ? wa__nn_in_nhwc(b, n->inputs[0]) : wa__nn_input(b, n, 0);
     const wa_attr *perm = wa__attr_find(n->attrs, n->attr_count, "perm");
     int64_t order[WA_RANK_MAX];
     for (uint32_t i = 0; i < t.rank; i++) order[i] = perm && perm->count == t.rank ? perm->ints[i] : (int64_t)(t.rank - 1 - i);
+    for (uint32_t i = 0; nhwc && i < 4; i++) order[i] = place[order[i] & 3];
     wa__nn_output(b, n, 0, wa__nn_transpose(b, x, order));
 }
 
@@ -22,14 +25,16 @@ static void concat(wa_plan_builder *b, const wa_node *n)
         wa__nn_refuse(b, "a concat of more than %d", PARTS_MAX);
         return;
     }
+    wa__nn_follow_order(b, n);
     for (uint32_t i = 0; i < n->input_count; i++)
         if (wa__nn_has(n, i)) x[count++] = wa__nn_input(b, n, i);
     if (wa__nn_off(b) || !wa__nn_axis(b, wa__node_int(n, "axis", 0), wa__nn_of(b, n->outputs[0])->rank, &axis)) return;
-    wa__nn_output(b, n, 0, wa__nn_concat(b, x, count, axis));
+    wa__nn_output(b, n, 0, wa__nn_concat(b, x, count, wa__nn_place(b, axis)));
 }
 
 static void split(wa_plan_builder *b, const wa_node *n)
 {
+    wa__nn_follow_order(b, n);
     wa_nn x = wa__nn_input(b, n, 0);
     wa_tensor_type t = wa__nn_type(b, x);
     uint32_t axis;
@@ -41,7 +46,7 @@ static void split(wa_plan_builder *b, const wa_node *n)
             return;
         }
         int64_t size = wa__nn_of(b, n->outputs[i])->dims[axis];
-        if (wa__graph_uses(b->g, n->outputs[i])) wa__nn_output(b, n, i, wa__nn_part(b, x, axis, at, size));
+        if (wa__graph_uses(b->g, n->outputs[i])) wa__nn_output(b, n, i, wa__nn_part(b, x, wa__nn_place(b, axis), at, size));
         at += size;
     }
 }
@@ -49,6 +54,7 @@ static void split(wa_plan_builder *b, const wa_node *n)
 /* starts, ends, axes, steps as constant inputs; a negative step takes the same elements forwards and turns them. */
 static void slice(wa_plan_builder *b, const wa_node *n)
 {
+    wa__nn_follow_order(b, n);
     wa_nn x = wa__nn_input(b, n, 0);
     wa_tensor_type t = wa__nn_type(b, x);
     int64_t starts[16], ends[16], axes[16], steps[16], first[WA_RANK_MAX] = {0}, sizes[WA_RANK_MAX], strides[WA_RANK_MAX];
@@ -61,6 +67,7 @@ static void slice(wa_plan_builder *b, const wa_node *n)
     for (uint32_t i = 0; i < count && i < end_count; i++) {
         uint32_t axis;
         if (!wa__nn_axis(b, axes[i], t.rank, &axis)) return;
+        axis = wa__nn_place(b, axis);
         int64_t dim = t.dims[axis], step = steps[i], from = starts[i], to = ends[i];
         if (step == 0 || step < -INT32_MAX) {
             wa__nn_refuse(b, "a step of %lld", (long long)step);
@@ -134,6 +141,7 @@ static void tile(wa_plan_builder *b, const wa_node *n)
 /* Pads: edge and reflection where the method has them, wrap by concat; negative ones cut. */
 static void pad(wa_plan_builder *b, const wa_node *n)
 {
+    wa__nn_follow_order(b, n);
     wa_nn x = wa__nn_input(b, n, 0);
     wa_tensor_type t = wa__nn_type(b, x);
     const wa_attr *mode = wa__attr_find(n->attrs, n->attr_count, "mode");
@@ -149,6 +157,7 @@ static void pad(wa_plan_builder *b, const wa_node *n)
     for (uint32_t i = 0; i < axis_count && !wa__nn_off(b); i++) {
         uint32_t axis;
         if (!wa__nn_axis(b, axes[i], t.rank, &axis)) return;
+        axis = wa__nn_place(b, axis);
         before[axis] = pads[i];
         after[axis] = pads[i + axis_count];
     }

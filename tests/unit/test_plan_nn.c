@@ -140,6 +140,54 @@ static void ranks(void **state)
     wa__graph_free(g);
 }
 
+static uint32_t calls_of(const wa_plan *p, uint32_t op)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < p->nn_call_count; i++) n += p->nn_calls[i].op == op;
+    return n;
+}
+
+/* x [1,3,4,4] -> convolution -> plus a number a channel -> nearest to twice each axis -> convolution */
+static wa_graph *image_chain(void)
+{
+    static const float w[8 * 8 * 9] = {1}, bias[8] = {2};
+    static const int64_t twice[8] = {0, 0, 1, 1, 2, 2, 3, 3};
+    wa_graph *g = fresh();
+    wa_tensor_type t = {WA_F32, 4, {1, 3, 4, 4}}, f = {WA_F32, 4, {8, 3, 1, 1}}, f2 = {WA_F32, 4, {8, 8, 1, 1}}, b = {WA_F32, 3, {8, 1, 1}}, k = type(WA_I64, 1, 8, 0);
+    uint32_t x = wa__graph_input(g, wa__str("x"), &t), places = wa__graph_const(g, wa__str("k"), &k, twice, -1);
+    t.dims[1] = 8;
+    x = add(g, WA_OP_Conv, (uint32_t[]){x, wa__graph_const(g, wa__str("w"), &f, w, -1)}, 2, t);
+    x = add(g, WA_OP_Add, (uint32_t[]){x, wa__graph_const(g, wa__str("b"), &b, bias, -1)}, 2, t);
+    for (int64_t axis = 2; axis < 4; axis++) {
+        t.dims[axis] = 8;
+        x = add(g, WA_OP_Gather, (uint32_t[]){x, places}, 2, t);
+        assert_true(wa__node_set_int(g, g->node_count - 1, "axis", axis));
+    }
+    x = add(g, WA_OP_Conv, (uint32_t[]){x, wa__graph_const(g, wa__str("w2"), &f2, w, -1)}, 2, t);
+    wa__graph_output(g, x);
+    return g;
+}
+
+/* Where NHWC is preferred a chain of windows is turned once at each end; a constant takes the new shape without a
+ * call; two axes of a resize are one call, and what the first made alone goes. */
+static void order_of_axes(void **state)
+{
+    (void)state;
+    all_limits();
+    wa_graph *g = image_chain();
+    for (limits.nchw = 0; limits.nchw < 2; limits.nchw++) {
+        wa_plan *p = plan_of(g);
+        assert_int_equal(p->segment_count, 1);
+        assert_int_equal(calls_of(p, WA_NN_transpose), limits.nchw ? 0 : 2);
+        assert_int_equal(calls_of(p, WA_NN_reshape), 0);
+        assert_int_equal(calls_of(p, WA_NN_resample2d), 1);
+        assert_int_equal(calls_of(p, WA_NN_conv2d), 2);
+        assert_int_equal(p->nn_call_count, limits.nchw ? 4 : 6);
+        wa__plan_free(p);
+    }
+    wa__graph_free(g);
+}
+
 static void rejects(wa_plan *p, const char *why)
 {
     wa_error err = {0};
@@ -180,7 +228,7 @@ static void hostile(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(one_segment), cmocka_unit_test(refused), cmocka_unit_test(integers), cmocka_unit_test(ranks),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(one_segment), cmocka_unit_test(refused), cmocka_unit_test(integers), cmocka_unit_test(ranks), cmocka_unit_test(order_of_axes),
                                        cmocka_unit_test(hostile)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

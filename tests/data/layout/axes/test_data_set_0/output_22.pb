@@ -1,0 +1,1 @@
+Breducesum_45J˜FBÂkq~Â

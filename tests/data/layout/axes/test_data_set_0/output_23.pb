@@ -1,0 +1,1 @@
+Breducemax_47JÝP»@j€ì@

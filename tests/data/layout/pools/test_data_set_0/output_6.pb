@@ -1,0 +1,1 @@
+Bgloballppool_10J(¡Ñ°Aœ\¥A3°•A4J°AfÇ¥AEÁA[ŸACšƒAUGµAC±A
