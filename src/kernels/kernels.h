@@ -69,6 +69,8 @@ typedef enum wa_wgsl_kernel {
     WA_WGSL_COPY = 9,        /* any strided copy */
     WA_WGSL_TRANSFORM = 10,  /* weights at upload: wgsl_transform.c */
     WA_WGSL_CUMULATE = 11,   /* running sums: wgsl_reduce.c */
+    WA_WGSL_MATMUL_STRAIGHT = 12, /* products with a packed constant on hardware: few rows */
+    WA_WGSL_MATMUL_STAGED = 13,   /* and many; wgsl_product.h has their common words */
     WA_WGSL_PICK = 30, WA_WGSL_SCATTER = 31, WA_WGSL_PAD = 32, WA_WGSL_GENERATE = 33, WA_WGSL_PLACE = 34,     /* wgsl_index.c */
     WA_WGSL_TOPK = 35, WA_WGSL_COMPACT = 36, WA_WGSL_UNIQUE = 37, WA_WGSL_NMS = 38, /* wgsl_select.c */
     WA_WGSL_SQUARE = 39, /* wgsl_square.c */
@@ -87,6 +89,14 @@ typedef enum wa_wgsl_kernel {
     WA_WGSL_QUANTIZE = 51,   /* QuantizeLinear, DequantizeLinear */
     WA_WGSL_UNPACK = 52      /* DequantizeBlocks */
 } wa_wgsl_kernel;
+enum { /* flags of MATMUL_STRAIGHT and MATMUL_STAGED: wgsl_product.h */
+    WA_WGSL_PRODUCT_BIAS = 1, WA_WGSL_PRODUCT_RESIDUAL = 2, WA_WGSL_PRODUCT_ALPHA = 4,
+    WA_WGSL_PRODUCT_NORM = 8,   /* A is normalised while it is loaded */
+    WA_WGSL_PRODUCT_BETA = 16,
+    WA_WGSL_PRODUCT_RMS = 32,   /* of NORM or STATS: no mean is taken away */
+    WA_WGSL_PRODUCT_KEEP = 64,  /* the normalised rows are written too */
+    WA_WGSL_PRODUCT_STATS = 128 /* statistics of o's rows are written */
+};
 enum { /* flags of the convolution kernels */
     WA_WGSL_CONV_BIAS = 1, WA_WGSL_CONV_RESIDUAL = 2,
     WA_WGSL_CONV_WHOLE = 4,      /* i32 operands, CONV_ANY only */

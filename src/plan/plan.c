@@ -124,6 +124,11 @@ wa_status wa__plan_key(const wa_plan_options *o, const char *const *input_names,
         wa__hex(nn, 32, hex);
         if (s == WA_OK) s = wa__buf_printf(&b, err, "webnn %s gpu %d\n", hex, t->gpu ? 1 : 0);
     }
+    for (uint32_t i = 0; i < t->tile_count && s == WA_OK; i++) {
+        char tile[WA_GPU_TILE_TEXT];
+        wa__gpu_tile_print(&t->tiles[i].tile, tile);
+        s = wa__buf_printf(&b, err, "tile %u %u %u %s\n", t->tiles[i].m_max, t->tiles[i].n, t->tiles[i].k, tile);
+    }
     for (uint32_t i = 0; i < input_count && s == WA_OK; i++) {
         wa__type_text(&input_types[i], type, sizeof type);
         s = wa__buf_printf(&b, err, "input %s %s\n", input_names[i], type);

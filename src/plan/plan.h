@@ -17,6 +17,7 @@
 #include "base/tensor.h"
 #include "graph/graph.h"
 #include "kernels/kernels.h"
+#include "plan/plan_tiles.h"
 
 typedef uint32_t wa_text; /* offset of a NUL-terminated string in plan->text; 0 is "" */
 
@@ -218,6 +219,9 @@ typedef struct wa_plan_target {
     /* WEBNN: what the context's opSupportLimits() lists (plan_nn.h); borrowed, as long as plans are made */
     const struct wa_nn_limits *nn;
     bool gpu; /* WEBNN: WebGPU may run what WebNN cannot */
+    /* WEBGPU: measured tiles, before the table of plan_gpu_tiles.c; borrowed, as long as plans are made */
+    const wa_gpu_tile_row *tiles;
+    uint32_t tile_count;
 } wa_plan_target;
 typedef struct wa_plan_options {
     wa_plan_target target;

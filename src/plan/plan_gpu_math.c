@@ -4,7 +4,7 @@
 static bool is_const(const wa_plan_builder *b, uint32_t value, wa_plan_pieces *e) { return wa__plan_pieces(b->g, b->root[value], e); }
 
 /* --- products --------------------------------------------------------------------------------------- */
-enum { BIAS = 1, RESIDUAL = 2, ALPHA = 4 };
+enum { BIAS = 1, RESIDUAL = 2, ALPHA = 4 }; /* in all three kernels of packed products */
 
 typedef struct product { /* what MatMul, Gemm and FusedMatMul have in common */
     uint32_t a, b, bias, residual;
@@ -40,33 +40,17 @@ static bool packed_product(const wa_plan_builder *b, const wa_node *n, product *
     return p->residual == WA_NONE || wa__count(wa__gpu_type(b, p->residual)) == wa__count(o);
 }
 
-/* Tiles by the weight's shape and the adapter only (many rows on hardware apart), so that another
- * batch or length compiles nothing. On software adapters straight
- * vec4 loads in 8x8 tiles beat workgroup memory by 3 to 10 times. */
-static void choose_tile(const wa_plan_builder *b, const product *p, uint32_t *s)
-{
-    if (b->t.software) {
-        s[5] = 8, s[6] = 2, s[7] = 4, s[8] = 1, s[9] = 1;
-    } else if (p->m > 1024) {
-        s[5] = 8, s[6] = 2, s[7] = 8, s[8] = 8, s[9] = 1;
-    } else {
-        s[5] = 4, s[6] = 1, s[7] = 8, s[8] = 4, s[9] = p->n >= 1024 ? 4 : 8;
-        while (s[9] > 1 && p->k / 4 < s[9] * 2u) s[9] /= 2;
-    }
-}
-
 static wa_status packed_lower(wa_plan_builder *b, uint32_t node, const product *p)
 {
     const wa_node *n = &b->g->nodes[node];
     wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_MATMUL);
     uint32_t *s = d.spec.spec, ld = (uint32_t)wa__align_up(p->n, 4);
-    s[0] = (uint32_t)p->k;
-    s[1] = (uint32_t)p->n;
-    s[2] = ld;
+    wa_gpu_tile tile;
+    WA_TRY(wa__gpu_tile_choose(b, p->m, p->n, p->k, &tile));
+    wa__gpu_tile_spec(&tile, p->n, p->k, ld, &d.spec);
     s[3] = (p->bias != WA_NONE ? BIAS : 0u) | (p->residual != WA_NONE ? RESIDUAL : 0u) | (p->alpha != 1 ? ALPHA : 0u);
     s[4] = p->act;
     if (p->alpha != 1) s[10] = wa__gpu_bits(p->alpha);
-    choose_tile(b, p, s);
     WA_TRY(wa__gpu_read(b, &d, p->a));
     WA_TRY(wa__gpu_read_matrix(b, &d, p->b, p->trans_b, ld));
     if (p->bias != WA_NONE) WA_TRY(wa__gpu_read(b, &d, p->bias));
@@ -74,8 +58,7 @@ static wa_status packed_lower(wa_plan_builder *b, uint32_t node, const product *
     WA_TRY(wa__gpu_write(b, &d, n->outputs[0]));
     d.params[0] = (uint32_t)p->m;
     d.params_count = 4;
-    d.grid[0] = (uint32_t)((p->n + 4u * s[6] * s[7] - 1) / (4u * s[6] * s[7]));
-    d.grid[1] = (uint32_t)((p->m + s[5] * s[8] - 1) / (s[5] * s[8]));
+    wa__gpu_tile_grid(&tile, p->m, p->n, d.grid);
     d.flops = 2 * p->m * p->n * p->k;
     return wa__gpu_end(b, &d, node, NULL);
 }

@@ -27,7 +27,8 @@ void wa__plan_section_set(wa_plan *p, uint32_t section, void *ptr, uint64_t coun
 #define WA_PLAN_ALIGN_GPU 256u
 #define WA_PLAN_BINDINGS_MAX 8u
 #define WA_PLAN_GRID_MAX 65535u
-#define WA_PLAN_WORKGROUP_BYTES 16384u
+#define WA_PLAN_WORKGROUP_BYTES 16384u     /* what every adapter has */
+#define WA_PLAN_WORKGROUP_BYTES_MAX 25600u /* above, fewer than two workgroups share a processor (gpu/KERNELS.md) */
 #define WA_PLAN_BUFFER_LIMIT ((uint64_t)256 << 20)
 #define WA_PLAN_BINDING_LIMIT ((uint64_t)128 << 20)
 
@@ -241,6 +242,9 @@ void wa__gpu_looked_up(const wa_plan_builder *b, wa_gpu_dispatch *d, const wa_no
 /* Grid for `items` invocations in workgroups of `size`. */
 void wa__gpu_cover(wa_gpu_dispatch *d, uint64_t items, uint32_t size);
 wa_status wa__gpu_end(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t node, const uint32_t *code);
+
+/* plan_gpu_tiles.c: kernel and tile of a product with a packed constant, by shape and adapter. */
+wa_status wa__gpu_tile_choose(const wa_plan_builder *b, uint64_t m, uint64_t n, uint64_t k, wa_gpu_tile *out);
 
 typedef struct wa_gpu_row {
     wa_op op;

@@ -12,7 +12,7 @@ static wa_status check_pipeline(const wa_plan *p, uint32_t i, wa_wgsl_info *info
     wa_status s = wa__wgsl_check(&l->spec, p->code, info, err);
     if (s != WA_OK) return wa__fail_in(err, WA_VERIFY, "pipeline %u", i);
     if (info->binding_count == 0 || info->binding_count > WA_PLAN_BINDINGS_MAX) return FAIL("pipeline %u has %u bindings", i, info->binding_count);
-    if (info->workgroup_bytes > WA_PLAN_WORKGROUP_BYTES) return FAIL("pipeline %u takes %u bytes of workgroup memory", i, info->workgroup_bytes);
+    if (info->workgroup_bytes > WA_PLAN_WORKGROUP_BYTES_MAX) return FAIL("pipeline %u takes %u bytes of workgroup memory", i, info->workgroup_bytes);
     if (info->features & ~p->info.features) return FAIL("pipeline %u needs features %#x that the plan does not ask for", i, info->features);
     return WA_OK;
 }

@@ -11,6 +11,7 @@ static FILE *dump;
 static bool software;
 static bool halved; /* activations and weights as f16: inputs and outputs go through a Neg, whose other side is f16 */
 static unsigned cases_done, half_cases;
+static wa_gpu_tile_row forced; /* the tile of the next case's product, where m_max is not 0 */
 
 /* --- graphs -------------------------------------------------------------------------------------- */
 typedef struct model {
@@ -215,7 +216,8 @@ static void finish(model *m, uint32_t output, const char *name)
 {
     wa_error err = {0};
     wa_plan *p = NULL;
-    wa_plan_options o = {.target = {.target = WA_TARGET_WEBGPU, .software = software, .features = halved ? WA_FEATURE_F16 : 0}, .precision = halved ? 16 : 32};
+    wa_plan_options o = {.target = {.target = WA_TARGET_WEBGPU, .software = software, .features = halved ? WA_FEATURE_F16 : 0, .tiles = &forced, .tile_count = forced.m_max != 0},
+                         .precision = halved ? 16 : 32};
     for (uint32_t i = 0; i < m->g->node_count; i++) {
         wa_status s = wa__graph_infer_node(m->g, i, &err);
         if (s != WA_OK) fail_msg("%s: %s", name, err.message);
@@ -308,6 +310,33 @@ static void other_products(void)
     y = OP(m, WA_OP_Gemm, a, b, c);
     set_int(m, y, "transB", 1);
     finish(m, y, "gemm with a weight");
+}
+
+/* Every tile that can be chosen, at a shape that none divides, with everything that stands after a product. */
+static void tiles(void)
+{
+    static const int64_t sizes[][3] = {{37, 100, 68}, {70, 36, 30}, {130, 52, 268}};
+    static const wa_plan_target target = {.target = WA_TARGET_WEBGPU};
+    for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        int64_t M = sizes[i][0], K = sizes[i][1], N = sizes[i][2];
+        wa_gpu_tile list[WA_GPU_TILES_MAX];
+        uint32_t count = wa__gpu_tile_candidates(&target, (uint64_t)M, (uint64_t)N, (uint64_t)K, list, WA_GPU_TILES_MAX);
+        for (uint32_t t = 0; t < count; t++) {
+            if (list[t].kernel == WA_WGSL_MATMUL_STRAIGHT ? t % 9 != i : t % 3 != i) continue; /* each at one of the shapes, or a share of them */
+            model one = start(), *m = &one;
+            uint32_t x = input(m, SHAPE(WA_F32, 1, M, K)), w = weight(m, SHAPE(WA_F32, K, N)), bias = weight(m, SHAPE(WA_F32, N)), skip = input(m, SHAPE(WA_F32, 1, M, N));
+            uint32_t y = OP(m, WA_OP_FusedMatMul, x, w, bias, skip);
+            set_int(m, y, "act", t % 7);
+            if (t & 1) set_float(m, y, "alpha", 0.5f);
+            char text[WA_GPU_TILE_TEXT], name[128];
+            wa__gpu_tile_print(&list[t], text);
+            snprintf(name, sizeof name, "tile %s of %dx%dx%d", text, (int)M, (int)K, (int)N);
+            forced = (wa_gpu_tile_row){UINT32_MAX, (uint32_t)N, (uint32_t)K, list[t]};
+            m->tolerance = 1e-4;
+            finish(m, y, name);
+        }
+    }
+    forced.m_max = 0;
 }
 
 static void attentions(void)
@@ -716,6 +745,7 @@ static void every_kernel(void **state)
         convolutions();
         other_norms();
         if (software) continue; /* the rest has one form for every adapter */
+        tiles();
         pools();
         elementwise();
         moves();
