@@ -136,6 +136,9 @@ static void print_human(const wa_result *r, const cli_args *a)
     if (wa_result_number(r, "adapter_is_software", &software)) printf(" (%s adapter: %s)", software != 0 ? "software" : "hardware", text_or(r, "adapter_name", "unnamed"));
     else if (browser && wa_result_text(r, "adapter_name")) printf(" (%s)", wa_result_text(r, "adapter_name"));
     printf("\nlatency %.2f ms (p90 %.2f, %.0f runs), %.1f items/s, memory %.1f MB predicted, %.1f MB actual\n", latency, p90, runs, rate, predicted / 1e6, actual / 1e6);
+    double cosine, relative;
+    if (wa_result_number(r, "precision_error.cosine", &cosine) && wa_result_number(r, "precision_error.relative", &relative))
+        printf("precision: cosine %.7f, relative error %.2g against 32 bits on the CPU\n", cosine, relative);
     printf("why there: %s\n", text_or(r, "reason", ""));
     if (wa_result_text(r, "fallback")) printf("fallback: %s\n", wa_result_text(r, "fallback"));
 }
@@ -167,6 +170,7 @@ static bool options(const cli_args *a, wa_accelerate_options *o)
     o->browser = cli_get(a, "browser");
     o->simulate = cli_has(a, "simulate");
     o->no_fallback = cli_has(a, "no-fallback");
+    o->precision_error = choice(a, "precision-error");
     o->profile = cli_has(a, "profile");
     o->use_firefox_optimizations = choice(a, "firefox-optimizations");
     o->compute_shaders = choice(a, "compute-shaders");
@@ -259,6 +263,7 @@ static const cli_option run_options[] = {
     {"browser", "NAME", "chrome, chromium, edge, firefox, or a browser's path; naming one allows its software adapter", 'b', "chrome chromium edge firefox"},
     {"model-type", "TYPE", "text_embedding, text_generation, ...; default detected", 0, "text_embedding text_generation text2text vision audio multimodal"},
     {"precision", "BITS", "32, 16, 8, 4, or mixed: 16 with the sensitive parts in 32; default what the model file holds", 0, "32 16 8 4 mixed"},
+    {"precision-error", "on|off", "compare the first outputs with 32 bits on the CPU (default: on below 32 bits)", 0, "on off"},
     {"mixed-precision", NULL, "keep the sensitive parts in 32 bits, at any --precision", 0, NULL},
     {"runs", "N", "measured runs after the first (default 1)", 'n', NULL},
     {"batch", "N", "texts in one run at most (default 32)", 0, NULL},

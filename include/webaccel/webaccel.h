@@ -117,10 +117,13 @@ typedef struct wa_accelerate_options {
     /* Called for each text in input order as it comes, when set; vector is borrowed. */
     void (*row)(void *user, size_t index, const float *vector, size_t count);
     void *user;
+    /* Compare the first outputs with 32 bits on the CPU (precision_error in the result); default: on where
+     * precision is 16, 8 or 4. Once a model, precision and target: it is remembered under the home. */
+    wa_choice precision_error;
 } wa_accelerate_options;
 #define WA_ACCELERATE_OPTIONS_INIT                                                                 \
     {sizeof(wa_accelerate_options), NULL, NULL, NULL, NULL, 0, NULL, 0, NULL, NULL, 0, false,      \
-     WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, false, false, 1, 0, 32, false, NULL, NULL, NULL}
+     WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, false, false, 1, 0, 32, false, NULL, NULL, NULL, WA_CHOICE_DEFAULT}
 
 typedef struct wa_result wa_result;
 
@@ -134,7 +137,8 @@ WA_API const wa_named_tensor *wa_result_output(const wa_result *r, size_t index)
 WA_API size_t wa_result_output_count(const wa_result *r);
 /* The whole record: every key of schema/record.json, the original's aliases and `output`. Borrowed. */
 WA_API const char *wa_result_json(wa_result *r);
-/* One field by its JSON key ("latency_ms", "adapter_is_software", ...); false when null or unknown. */
+/* One field by its JSON key ("latency_ms", "adapter_is_software", "precision_error.cosine", ...); false when null or
+ * unknown. */
 WA_API bool wa_result_number(const wa_result *r, const char *key, double *out);
 WA_API const char *wa_result_text(const wa_result *r, const char *key); /* NULL when null or unknown */
 WA_API void wa_result_free(wa_result *r);

@@ -85,7 +85,8 @@ typedef struct api_session { /* an open browser with its page, or the CPU */
     wa_plan *plan;
     wa_run_source *sources;
     uint32_t handle;
-    wa_program *program;     /* in place of a plan: a model that runs in stages */
+    wa_program *program;     /* in place of a plan: a model that runs in stages, */
+    uint32_t program_precision; /* of that precision, a bit more where mixed */
     const api_model *loaded; /* whose files the plan or program uses */
     char step[32];   /* of the ladder of flag sets */
     char id[32];     /* the browser's, see wa_browser_info */
@@ -117,9 +118,38 @@ void api_session_unload(api_session *s);
 wa_status api_session_load(wa_accelerator *a, api_session *s, const api_model *m, wa_plan *plan, const wa_run_control *c, wa_error *err) WA_MUST_CHECK;
 /* The same for a model whose shapes or control flow depend on data. The last one loaded stays when the
  * model is the same by CID. */
-wa_status api_session_stage(wa_accelerator *a, api_session *s, const api_model *m, wa_error *err) WA_MUST_CHECK;
+wa_status api_session_stage(wa_accelerator *a, api_session *s, const api_model *m, const api_shape *shape, wa_error *err) WA_MUST_CHECK;
 void api_session_close(wa_accelerator *a, api_session *s);
 void api_host_close(wa_accelerator *a); /* the page's server */
+
+/* --- precision (api_precision.c) ------------------------------------------------------------------------ */
+typedef struct api_error { /* of a run against 32 bits on this CPU, over all float outputs */
+    bool known;
+    double max_abs, relative; /* largest difference; L2 norm of the difference over the reference's */
+    double cosine;            /* the smallest of a text's embedding, or of an output */
+} api_error;
+typedef struct api_trial { /* one set of inputs on a session; all borrowed but want */
+    wa_accelerator *a;
+    api_session *session;
+    api_model *m;
+    api_shape *shape; /* its keep is what a search decides */
+    const wa_view *inputs;
+    wa_view *outputs, *want; /* of the session's last run; of the reference */
+    uint32_t input_count, output_count;
+    int64_t rows; /* texts in the outputs' first dim, -1: outputs are no embeddings */
+    const wa_run_control *control;
+} api_trial;
+wa_status api_reference(api_trial *t, wa_error *err) WA_MUST_CHECK; /* fills want; api_reference_free it */
+void api_reference_free(api_trial *t);
+bool api_finite(const wa_view *v, int64_t rows);
+void api_precision_compare(const api_trial *t, api_error *e);
+bool api_precision_good(const api_error *e, uint32_t bits);
+bool api_precision_recall(const api_trial *t, api_error *e, uint32_t *keep);
+void api_precision_remember(const api_trial *t, const api_error *e);
+json_t *api_precision_json(const api_error *e); /* NULL when not known */
+/* Decides shape->keep and leaves that plan loaded, its outputs in place. */
+wa_status api_precision_search(api_trial *t, api_error *e, wa_error *err) WA_MUST_CHECK;
+void api_precision_groups(uint32_t keep, char *out, size_t n); /* in words */
 
 /* --- the accelerator ------------------------------------------------------------------------------------ */
 struct wa_accelerator {

@@ -96,6 +96,8 @@ const char *wa_result_json(wa_result *r)
 static const json_t *field(const wa_result *r, const char *key)
 {
     const json_t *v = json_object_get(r->record, key);
+    const char *dot = v ? NULL : strchr(key, '.'); /* of an object */
+    if (dot) return json_object_get(json_object_getn(r->record, key, (size_t)(dot - key)), dot + 1);
     for (uint32_t i = 0; !v && i < WA_COLUMN_COUNT; i++)
         if (strcmp(wa__columns[i].alias, key) == 0 || strcmp(wa__columns[i].name, key) == 0) v = json_object_get(r->record, wa__columns[i].key);
     return v;

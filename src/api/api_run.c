@@ -27,6 +27,8 @@ typedef struct job {
     wa_program_stats stages; /* of the last run of a staged model */
     double on_target;        /* share of the floating-point operations, < 0 unknown */
     uint64_t predicted, actual;
+    api_error error; /* against 32 bits on the CPU */
+    bool judged;
     api_samples *samples; /* NULL: nobody measures */
     wa_result *r;
 } job;
@@ -197,6 +199,77 @@ static wa_status once(job *j, double *ms, wa_error *err)
     return WA_OK;
 }
 
+/* --- precision ------------------------------------------------------------------------------------ */
+static bool on_or_default(wa_choice c, bool otherwise) { return c == WA_CHOICE_DEFAULT ? otherwise : c == WA_CHOICE_ON; }
+
+static api_trial trial_of(job *j, size_t texts, const wa_run_control *c)
+{
+    return (api_trial){j->a, j->choice.session, j->m, &j->shape, j->inputs, j->outputs, NULL, j->input_count, j->output_count,
+                       j->texts ? (int64_t)texts : -1, c};
+}
+
+/* What of the plan was found by running it: its keep, its numbers. */
+static void took_plan(job *j)
+{
+    const api_session *s = j->choice.session;
+    j->predicted = wa__plan_bytes(s->plan, s->target.target);
+    j->actual = s->runner->ops->actual_bytes(s->runner);
+}
+
+static wa_status search_mixed(job *j, api_trial *t, wa_error *err)
+{
+    WA_TRY(api_reference(t, err));
+    wa_status s = api_precision_search(t, &j->error, err);
+    api_reference_free(t);
+    WA_TRY(s);
+    took_plan(j);
+    api_precision_remember(t, &j->error);
+    return WA_OK;
+}
+
+/* An output that is not finite where 32 bits give a finite one: the request goes on in mixed precision. */
+static wa_status overflowed(job *j, api_trial *t, wa_error *err)
+{
+    bool finite = true, wanted = true;
+    char kept[256];
+    for (uint32_t i = 0; i < t->output_count; i++) finite = finite && api_finite(&t->outputs[i], t->rows);
+    if (finite) return WA_OK;
+    WA_TRY(api_reference(t, err));
+    for (uint32_t i = 0; i < t->output_count; i++) wanted = wanted && api_finite(&t->want[i], t->rows);
+    wa_status s = WA_OK;
+    if (wanted) {
+        j->shape.mixed = true;
+        s = api_precision_search(t, &j->error, err);
+        api_precision_groups(j->shape.keep, kept, sizeof kept);
+        snprintf(j->choice.fallback, sizeof j->choice.fallback, "numbers passed what 16-bit floats hold: in 32 bits are now %s", kept);
+        j->judged = true;
+        if (s == WA_OK) took_plan(j);
+    }
+    api_reference_free(t);
+    return s;
+}
+
+/* After the first run of a request: how far it is from 32 bits, and once for a mixed plan what it keeps. */
+static wa_status judge(job *j, size_t texts, wa_error *err)
+{
+    const wa_plan *p = j->choice.session->plan;
+    wa_run_control c = control(j);
+    api_trial t = trial_of(j, texts, &c);
+    bool fewer = j->shape.precision && j->shape.precision != 32, first = !j->judged;
+    uint32_t keep;
+    if (j->staged) return WA_OK;
+    if (fewer && !j->shape.mixed && p->info.precision == 16) WA_TRY(overflowed(j, &t, err));
+    if (!first || j->judged) return WA_OK;
+    j->judged = true;
+    if (j->shape.mixed) return j->error.known ? WA_OK : search_mixed(j, &t, err);
+    if (!on_or_default(j->o->precision_error, fewer) || api_precision_recall(&t, &j->error, &keep)) return WA_OK;
+    WA_TRY(api_reference(&t, err));
+    api_precision_compare(&t, &j->error);
+    api_reference_free(&t);
+    api_precision_remember(&t, &j->error);
+    return WA_OK;
+}
+
 static wa_status run_batches(job *j, bool keep, double *ms, wa_error *err)
 {
     size_t n = j->texts ? j->o->text_count : 0, step = j->shape.batch ? j->shape.batch : 1;
@@ -205,6 +278,7 @@ static wa_status run_batches(job *j, bool keep, double *ms, wa_error *err)
         size_t count = n - first < step ? n - first : step;
         if (n) WA_TRY(fill_texts(j, j->choice.session->plan, first, count, err));
         WA_TRY(once(j, &one, err));
+        if (keep) WA_TRY(judge(j, count, err));
         total += one;
         if (!n || !keep) continue;
         for (size_t i = 0; i < count; i++) {
@@ -286,7 +360,7 @@ static wa_status measure(job *j, wa_error *err)
 static wa_status prepare_staged(job *j, double start, wa_error *err)
 {
     j->staged = true;
-    WA_TRY(api_session_stage(j->a, j->choice.session, j->m, err));
+    WA_TRY(api_session_stage(j->a, j->choice.session, j->m, &j->shape, err));
     j->load_ms = wa__os_now_ms() - start;
     return staged_views(j, err);
 }
@@ -299,6 +373,14 @@ static double share_on_target(const wa_plan *p)
     return p->info.flops ? (double)there / (double)p->info.flops : -1;
 }
 
+/* A mixed plan that an earlier request found. */
+static void recall_mixed(job *j, const wa_run_control *c)
+{
+    api_trial t = trial_of(j, 0, c);
+    uint32_t keep;
+    if (j->shape.mixed && api_precision_recall(&t, &j->error, &keep)) j->shape.keep = keep;
+}
+
 static wa_status prepare(job *j, wa_error *err)
 {
     api_session *s = j->choice.session;
@@ -306,6 +388,7 @@ static wa_status prepare(job *j, wa_error *err)
     wa_run_control c = control(j);
     double start = wa__os_now_ms();
     report(j, "compile", 0, 0);
+    recall_mixed(j, &c);
     wa_status st = api_compile(j->a, j->m, &j->shape, &s->target, &p, &j->plan_cached, err);
     if (st == WA_DYNAMIC && strcmp(j->shape.task, "tensors") == 0) return prepare_staged(j, start, err);
     WA_TRY(st);
@@ -386,8 +469,6 @@ static bool record_numbers(job *j)
            api_result_set(r, "transfers", json_integer(j->stats.transfers)) && api_result_set(r, "batch", json_integer(j->shape.batch)) && api_result_set(r, "tokens", j->texts ? json_integer((json_int_t)j->token_count) : NULL);
 }
 
-static bool on_or_default(wa_choice c, bool otherwise) { return c == WA_CHOICE_DEFAULT ? otherwise : c == WA_CHOICE_ON; }
-
 static bool record_model(job *j)
 {
     wa_result *r = j->r;
@@ -404,7 +485,8 @@ static bool record_model(job *j)
     bool ok = api_result_set(r, "status", json_string("success")) && api_result_set(r, "timestamp", json_string(now)) &&
               api_result_set(r, "model_name", text(o->model)) && api_result_set(r, "model_type", text(j->m->model_type)) &&
               api_result_set(r, "model_cid", text(j->m->cid)) && api_result_set(r, "task", text(j->shape.task)) &&
-              api_result_set(r, "precision", json_integer(j->staged ? 32 : j->choice.session->plan->info.precision)) && api_result_set(r, "mixed_precision", json_boolean(o->mixed_precision)) &&
+              api_result_set(r, "precision", json_integer(j->staged ? (j->shape.precision ? j->shape.precision : 32) : j->choice.session->plan->info.precision)) && api_result_set(r, "mixed_precision", json_boolean(j->shape.mixed)) &&
+              api_result_set(r, "precision_error", api_precision_json(&j->error)) &&
               api_result_set(r, "ipfs_accelerated", json_boolean(j->m->by_cid)) && api_result_set(r, "ipfs_cache_hit", json_boolean(j->m->cache_hit)) &&
               api_result_set(r, "use_firefox_optimizations", json_boolean(on_or_default(o->use_firefox_optimizations, audio && strcmp(family, "firefox") == 0))) &&
               api_result_set(r, "compute_shaders", json_boolean(on_or_default(o->compute_shaders, audio))) &&
@@ -517,6 +599,7 @@ static wa_status execute(job *j, api_session *pinned, wa_error *err)
     WA_TRY(j->o->text_count ? tokenize(j, err) : named_inputs(j, err));
     j->shape.precision = j->o->precision;
     j->shape.mixed = j->o->mixed_precision;
+    if (j->shape.mixed && (j->shape.precision == 0 || j->shape.precision == 32)) j->shape.precision = 16;
     if (!pinned) WA_TRY(predict(j, err));
     report(j, "browser", 0, 0);
     if (pinned) {

@@ -64,10 +64,11 @@ static uint64_t plan_size(const void *p, uint32_t i) { return ((const wa_plan *)
 static const char *graph_name(const void *g, uint32_t i) { return ((const wa_graph *)g)->sources[i].name.ptr; }
 static uint64_t graph_size(const void *g, uint32_t i) { return ((const wa_graph *)g)->sources[i].size; }
 
-wa_status api_session_stage(wa_accelerator *a, api_session *s, const api_model *m, wa_error *err)
+wa_status api_session_stage(wa_accelerator *a, api_session *s, const api_model *m, const api_shape *shape, wa_error *err)
 {
     (void)a;
-    if (s->program && s->loaded == m && m->by_cid) return WA_OK;
+    uint32_t precision = shape->precision << 1 | shape->mixed;
+    if (s->program && s->loaded == m && m->by_cid && s->program_precision == precision) return WA_OK;
     api_session_unload(s);
     WA_TRY(map_sources(s, m, m->graph->source_count, graph_name, m->graph, graph_size, err));
     wa_program_options o = {.runner = s->runner, .sources = s->sources, .source_count = m->graph->source_count, .bind_values = true};
@@ -75,7 +76,11 @@ wa_status api_session_stage(wa_accelerator *a, api_session *s, const api_model *
     o.plan.model_cid = m->cid ? m->cid : "";
     o.plan.model_type = m->model_type;
     o.plan.task = "tensors";
+    o.plan.precision = shape->precision;
+    o.plan.mixed = shape->mixed;
+    o.plan.keep = shape->mixed ? WA_PLAN_KEEP_UNSEEN : 0; /* stages are planned while they run: nothing can be tried first */
     WA_TRY(wa__program_create(m->graph, &o, &s->program, err));
+    s->program_precision = precision;
     s->loaded = m;
     return WA_OK;
 }

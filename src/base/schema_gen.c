@@ -679,4 +679,5 @@ const wa_column wa__columns[WA_COLUMN_COUNT] = {
     {"on_target", "DOUBLE", "on_target", "", "share", "of the floating-point operations of products, convolutions, attention and norms, how many ran on the target named", WA_COLUMN_F64},
     {"stages", "BIGINT", "stages", "", "", "plans that one run took: more than one where shapes or control flow depend on data", WA_COLUMN_I64},
     {"transfers", "BIGINT", "transfers", "", "", "tensors moved between targets within a run", WA_COLUMN_I64},
+    {"precision_error", "JSON", "precision_error", "", "", "of the first outputs against 32 bits on the CPU: max_abs, relative (L2 norms), cosine (smallest of a text or output); null at 32 bits", WA_COLUMN_JSON},
 };

@@ -523,7 +523,7 @@ typedef struct wa_column {
     const char *name, *sql, *key, *alias, *unit, *doc;
     wa_column_kind kind;
 } wa_column;
-#define WA_COLUMN_COUNT 46
+#define WA_COLUMN_COUNT 47
 extern const wa_column wa__columns[WA_COLUMN_COUNT];
 typedef enum wa_column_id {
     WA_COL_id = 0,
@@ -572,6 +572,7 @@ typedef enum wa_column_id {
     WA_COL_on_target = 43,
     WA_COL_stages = 44,
     WA_COL_transfers = 45,
+    WA_COL_precision_error = 46,
 } wa_column_id;
 
 #endif

@@ -246,6 +246,7 @@ wa_status wa__plan_print(const wa_plan *p, wa_buf *out, wa_error *err) WA_MUST_C
 /* Groups of operators that may stay in 32 bits: fills group[node] (may be NULL), returns a bit for each that the
  * graph has. */
 #define WA_PLAN_GROUPS 14u
+#define WA_PLAN_KEEP_UNSEEN 0x3700u /* what to keep unmeasured: all but products, convolutions and look-ups */
 uint32_t wa__plan_node_groups(const wa_graph *g, uint8_t *group);
 const char *wa__plan_group_name(uint32_t group);
 /* Sum of the buffers in that target's memory (CPU weights used in place are not counted). */
