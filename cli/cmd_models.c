@@ -1,4 +1,4 @@
-/* webaccel inspect, plan and profile. */
+/* webaccel inspect and plan. */
 #include "cli.h"
 #include <jansson.h>
 #include <string.h>
@@ -63,6 +63,7 @@ static int plan(const cli_args *a)
     q.inputs = shapes.list;
     q.input_count = shapes.count;
     if (cli_get(a, "target")) q.target = cli_get(a, "target");
+    q.browser = cli_get(a, "browser");
     if (!cli_number(a, "batch", 1, 4096, &q.batch) || !cli_number(a, "length", 1, 1000000, &q.length)) return CLI_EXIT_USAGE;
     wa_accelerator *acc = cli_accelerator(a, &code);
     if (!acc) return code;
@@ -77,53 +78,11 @@ static int plan(const cli_args *a)
     return code;
 }
 
-static void print_profile(json_t *rows)
-{
-    size_t i;
-    json_t *x;
-    printf("%-8s %10s %12s  %s\n", "kernel", "us", "predicted us", "label");
-    json_array_foreach(rows, i, x)
-        printf("%-8zu %10.1f %12.1f  %s\n", i, json_number_value(json_object_get(x, "us")), json_number_value(json_object_get(x, "predicted_us")),
-               json_string_value(json_object_get(x, "label")));
-}
-
-static int profile(const cli_args *a)
-{
-    wa_accelerate_options o = WA_ACCELERATE_OPTIONS_INIT;
-    const char *text = a->word_count > 1 ? a->words[1] : "The quick brown fox jumps over the lazy dog";
-    int code = 0;
-    wa_error err = {0};
-    wa_result *r = NULL;
-    o.model = a->words[0];
-    o.texts = &text;
-    o.text_count = 1;
-    o.target = cli_get(a, "target");
-    o.browser = cli_get(a, "browser");
-    o.profile = true;
-    wa_accelerator *acc = cli_accelerator(a, &code);
-    if (!acc) return code;
-    wa_status s = wa_accelerate(acc, &o, &r, &err);
-    if (s != WA_OK) code = cli_fail(a, s, &err);
-    else {
-        cli_progress_end();
-        json_t *j = json_loads(wa_result_json(r), 0, NULL), *rows = json_object_get(j, "kernels");
-        if (cli_has(a, "json")) {
-            char *out = json_dumps(rows, JSON_COMPACT | JSON_ENCODE_ANY);
-            puts(out ? out : "null");
-            wa_string_free(out);
-        } else if (json_is_array(rows)) print_profile(rows);
-        else printf("this target gave no per-kernel times (no timestamp queries)\n");
-        json_decref(j);
-    }
-    wa_result_free(r);
-    wa_accelerator_free(acc);
-    return code;
-}
-
 const cli_command cli_inspect = {"inspect", "MODEL", "say what a model is: operators, shapes, parameters, type, memory",
                                  "MODEL is a CID or a path. Imports without running anything.\n", "  webaccel inspect ./model.onnx --json\n", NULL, 1, 1, inspect};
 
 static const cli_option plan_options[] = {{"target", "TARGET", "webgpu or cpu (default webgpu)", 0, "webgpu cpu"},
+                                          {"browser", "NAME", "the plan for that browser's adapter, as it was when last opened", 'b', "chrome chromium edge firefox"},
                                           {"batch", "N", "rows (default 1)", 0, NULL},
                                           {"length", "N", "tokens a row (default 128)", 0, NULL},
                                           {"input", "NAME=TYPE[DIMS]", "shape of a named input, for models that take no texts; repeatable", 'i', NULL},
@@ -131,11 +90,7 @@ static const cli_option plan_options[] = {{"target", "TARGET", "webgpu or cpu (d
                                           {NULL, NULL, NULL, 0, NULL}};
 const cli_command cli_plan = {"plan", "MODEL [--target webgpu|cpu] [--print]", "compile a model and show the plan",
                               "A plan is the static program that the page or the CPU replays: buffers with exact sizes, weights\n"
-                              "with their transforms, and a flat list of dispatches or calls.\n",
-                              "  webaccel plan bafybei... --target webgpu --print\n", plan_options, 1, 1, plan};
-static const cli_option profile_options[] = {{"target", "TARGET", "cpu or webgpu", 0, "cpu webgpu"},
-                                             {"browser", "NAME", "as for run", 'b', "chrome chromium edge firefox"},
-                                             {NULL, NULL, NULL, 0, NULL}};
-const cli_command cli_profile = {"profile", "MODEL [TEXT]", "time every kernel of a model, predicted and measured",
-                                 "Runs once with each dispatch (timestamp queries) or CPU call timed on its own.\n",
-                                 "  webaccel profile bafybei... --target cpu\n", profile_options, 1, 2, profile};
+                              "with their transforms, and a flat list of dispatches or calls. Where webaccel profile timed this plan on\n"
+                              "this CPU, or in the browser named, --print shows the times beside what was predicted.\n",
+                              "  webaccel plan bafybei... --target webgpu --print\n"
+                              "  webaccel plan bafybei... --target webgpu --browser chromium --print\n", plan_options, 1, 1, plan};

@@ -3,6 +3,7 @@
 import { BUFFER_KIND } from './schema.js';
 import { RESULT_ROOM } from './frame.js';
 import { settle } from './settle.js';
+import { Stopwatch } from './stopwatch.js';
 import { JobError, uploadWeights } from './upload.js';
 
 export { JobError };
@@ -26,8 +27,9 @@ function usageOf(kind) {
 
 export class Runtime {
   // device, nn: WebGPU's and WebNN's, either may be null.
-  constructor({ device }, nn, session) {
+  constructor({ device, hello }, nn, session) {
     this.device = device;
+    this.software = Boolean(hello && hello.adapter && hello.adapter.software);
     this.nn = nn;
     this.session = session;
     this.loads = new Map();
@@ -291,6 +293,12 @@ export class Runtime {
     return list;
   }
 
+  // Profiles are taken with the clock up.
+  async stopwatch() {
+    if (!this.watch) this.watch = await Stopwatch.create(this.device, this.software);
+    return this.watch;
+  }
+
   // One submit where the parts allow it: profiling keeps a pass a part in one encoder.
   async submitAll(load, meta, job, parts, query, lane) {
     const { device } = this;
@@ -304,6 +312,7 @@ export class Runtime {
       }
     };
     let encoder = device.createCommandEncoder();
+    if (meta.profile && query) (await this.stopwatch()).warmUp(encoder);
     for (let i = 0; i < parts.length; i++) {
       const stamps = query && (meta.profile || query.count === 2) && this.stamps(query, meta, i, parts.length);
       this.encode(load, encoder, parts[i], stamps || null);

@@ -177,6 +177,11 @@ typedef struct wa_measure_request {
  * target, browser, adapter, precision, runs_ms: [...], ...}. Nothing is stored. wa_string_free it. */
 WA_API wa_status wa_benchmark(wa_accelerator *a, const wa_measure_request *q, char **json, wa_error *err) WA_MUST_CHECK;
 
+/* Times every dispatch (timestamp queries) or CPU call: {kernels: [{label, kind, kernel, spec, grid, flops, bytes,
+ * predicted_us, us, share, gflops, gb_s, floor_us, of_floor}], kinds: [totals], floors, wall_ms, gpu_ms, ...}.
+ * trace (may be NULL): Chrome's trace event format, for ui.perfetto.dev. wa_string_free each. */
+WA_API wa_status wa_profile_kernels(wa_accelerator *a, const wa_measure_request *q, char **json, char **trace, wa_error *err) WA_MUST_CHECK;
+
 /* --- the bridge to one browser ------------------------------------------------------------------- */
 typedef struct wa_bridge wa_bridge;
 typedef struct wa_bridge_options {
@@ -206,8 +211,9 @@ typedef struct wa_plan_request {
     uint32_t batch, length;     /* of a text bucket (1, 128) */
     const wa_named_tensor *inputs; /* else: shapes of named inputs (data may be NULL) */
     size_t input_count;
+    const char *browser; /* webgpu: as its adapter was when last opened, and with what was measured there; NULL: WebGPU's defaults */
 } wa_plan_request;
-#define WA_PLAN_REQUEST_INIT {sizeof(wa_plan_request), NULL, "webgpu", 1, 128, NULL, 0}
+#define WA_PLAN_REQUEST_INIT {sizeof(wa_plan_request), NULL, "webgpu", 1, 128, NULL, 0, NULL}
 /* The plan as text, or its summary as JSON; wa_string_free each. json may be NULL. */
 WA_API wa_status wa_plan_describe(wa_accelerator *a, const wa_plan_request *q, char **text, char **json, wa_error *err) WA_MUST_CHECK;
 

@@ -109,26 +109,49 @@ static wa_status describe_shape(api_model *m, const wa_plan_request *q, api_shap
     return WA_OK;
 }
 
-wa_status wa_plan_describe(wa_accelerator *a, const wa_plan_request *q, char **text, char **json, wa_error *err)
+/* What the plan is for, and where profiles of it are kept. */
+static wa_status describe_target(wa_accelerator *a, const wa_plan_request *q, wa_plan_target *t, api_tuned *tuned, wa_error *err)
 {
+    api_session *cpu;
+    t->target = strcmp(q->target, "cpu") == 0 ? WA_TARGET_CPU : WA_TARGET_WEBGPU;
+    if (t->target == WA_TARGET_WEBGPU && strcmp(q->target, "webgpu") != 0)
+        return wa__fail(err, WA_UNSUPPORTED, "target \"%s\": plans are made for webgpu and cpu", q->target);
+    if (t->target == WA_TARGET_WEBGPU) return q->browser ? api_target_recall(a, q->browser, t, tuned, err) : WA_OK;
+    if (q->browser) return wa__fail(err, WA_INVALID_ARGUMENT, "--target cpu runs in no browser; leave --browser out");
+    WA_TRY(api_session_cpu(a, &cpu, err));
+    api_tuned_name(cpu, tuned);
+    return WA_OK;
+}
+
+static wa_status print_plan(wa_accelerator *a, const wa_plan *p, const api_tuned *tuned, wa_buf *out, wa_error *err)
+{
+    double *us = tuned->name[0] ? api_profile_recall(a, p, tuned->name) : NULL;
+    wa_status s = wa__plan_print_timed(p, us, out, err);
+    wa__free(us);
+    return s;
+}
+
+wa_status wa_plan_describe(wa_accelerator *a, const wa_plan_request *request, char **text, char **json, wa_error *err)
+{
+    wa_plan_request filled = WA_PLAN_REQUEST_INIT, *q = &filled;
     api_model *m;
     api_shape shape;
     wa_plan_target t = {0};
+    api_tuned tuned = {0};
     wa_plan *p = NULL;
     wa_graph *g = NULL;
     bool cached;
     wa_buf b;
-    if (!q || q->struct_size != sizeof *q) return wa__fail(err, WA_INVALID_ARGUMENT, "plan request: start from WA_PLAN_REQUEST_INIT");
-    t.target = strcmp(q->target, "cpu") == 0 ? WA_TARGET_CPU : WA_TARGET_WEBGPU;
-    if (t.target == WA_TARGET_WEBGPU && strcmp(q->target, "webgpu") != 0)
-        return wa__fail(err, WA_UNSUPPORTED, "target \"%s\": plans are made for webgpu and cpu", q->target);
+    if (!request || request->struct_size == 0 || request->struct_size > sizeof filled) return wa__fail(err, WA_INVALID_ARGUMENT, "plan request: start from WA_PLAN_REQUEST_INIT");
+    memcpy(q, request, request->struct_size);
+    WA_TRY(describe_target(a, q, &t, &tuned, err));
     WA_TRY(api_model_open(a, q->model, NULL, &m, err));
     WA_TRY(describe_shape(m, q, &shape, err));
     wa__buf_init(&b, WA_LIMIT_PLAN_BYTES);
     char *summary = NULL;
     wa_status s = api_optimized(m, &shape, &g, err);
     if (s == WA_OK) s = api_compile(a, m, &shape, &t, &p, &cached, err);
-    if (s == WA_OK) s = wa__plan_print(p, &b, err);
+    if (s == WA_OK) s = print_plan(a, p, &tuned, &b, err);
     if (s == WA_OK && json && !(summary = api_json_text(plan_summary(p, g)))) s = wa__no_memory(err, "the summary");
     if (s == WA_OK) {
         *text = b.ptr;

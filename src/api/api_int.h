@@ -70,6 +70,8 @@ wa_status api_compile(wa_accelerator *a, api_model *m, const api_shape *shape, c
 /* The bound, optimised graph (inspect, tests). */
 wa_status api_optimized(api_model *m, const api_shape *shape, wa_graph **out, wa_error *err) WA_MUST_CHECK;
 
+typedef struct api_tuned api_tuned;
+
 /* --- targets (api_target.c) --------------------------------------------------------------------------- */
 /* Opens our page in the browser and waits for its hello (api_bridge.c); the runner is the caller's. webnn:
  * the device type of the WebNN context that it must have, NULL: an adapter is what it must have. */
@@ -106,6 +108,8 @@ const char *api_adapter_name(const wa_run_target *t);
 /* What the browser that a run will probably open offers, as its last session showed, else WebGPU's
  * defaults; false when the run will not open one. For saying before it starts what memory it will take. */
 bool api_target_expected(wa_accelerator *a, const wa_accelerate_options *o, const char *model_type, wa_plan_target *out);
+/* What the browser that `browser` means offered when it was last opened for WebGPU; tuned gets its name only. */
+wa_status api_target_recall(wa_accelerator *a, const char *browser, wa_plan_target *out, api_tuned *tuned, wa_error *err) WA_MUST_CHECK;
 wa_status api_session_cpu(wa_accelerator *a, api_session **out, wa_error *err) WA_MUST_CHECK;
 /* The browser that `name` means (a family, an id or a path), reused when open. software: its software
  * adapter will do. WA_BROWSER when it cannot be had, WA_ADAPTER when it shows no fitting adapter. */
@@ -200,7 +204,8 @@ typedef struct api_samples {
     double *run_ms, *device_ms, *gpu_ms; /* of the measured runs in order; < 0 not known */
     uint32_t run_count;
     double *dispatch_us, *dispatch_at_us; /* profile_runs x dispatch_count; at: from the first one's start, < 0 not known */
-    uint32_t dispatch_count, profiled;
+    double *segment_us; /* profile_runs x segment_count: CPU segments of a page's plan; < 0 the others */
+    uint32_t dispatch_count, segment_count, profiled;
     double profile_end_ms; /* when the last of them had ended */
     double profile_wall_ms;
     struct { const char *name; double at_ms; } stages[API_STAGES_MAX]; /* when each began; names are static */
@@ -227,6 +232,32 @@ typedef struct api_inputs {
 } api_inputs;
 wa_status api_inputs_make(const api_model *m, uint32_t batch, uint32_t tokens, const wa_named_tensor *given, size_t given_count, api_inputs *out, wa_error *err) WA_MUST_CHECK;
 void api_inputs_done(api_inputs *in);
+
+/* --- what was measured of a target before (api_tune_file.c) ------------------------------------------------------------ */
+/* $HOME/tune/<adapter, driver and browser>.json; see api_tune_file.c for its form. */
+struct api_tuned {
+    char name[128]; /* of the file, without .json */
+    char adapter[200], driver[80], browser[80]; /* that the name stands for; empty where it has none */
+    bool has_floors;
+    wa_run_floors floors;
+};
+/* Names a session's target. */
+void api_tuned_name(const api_session *s, api_tuned *out);
+/* Fills the rest from the file; absent: nothing known. A bad file: logged with what is wrong, and nothing known. */
+void api_tuned_read(const wa_accelerator *a, api_tuned *t);
+/* The same from bytes; name is for messages. */
+wa_status api_tuned_parse(const char *bytes, size_t n, const char *name, api_tuned *out, wa_error *err) WA_MUST_CHECK;
+wa_status api_tuned_write(const wa_accelerator *a, const api_tuned *t, wa_error *err) WA_MUST_CHECK;
+/* The session's floors: known, or measured now and kept. */
+wa_status api_floors(wa_accelerator *a, api_session *s, api_tuned *t, wa_error *err) WA_MUST_CHECK;
+
+/* --- profiles (api_profile.c, api_trace.c) ---------------------------------------------------------------------------- */
+/* The shortest time that a dispatch or call of that much work can take, in us. */
+double api_floor_us(const wa_run_floors *f, uint64_t flops, uint64_t bytes, uint32_t features);
+/* Times of a plan's dispatches or calls as last profiled on that target, wa__free them; NULL when none are known. */
+double *api_profile_recall(const wa_accelerator *a, const wa_plan *p, const char *tuned_name);
+/* Chrome's trace event format: host spans and the target's on tracks of their own; NULL when out of memory. */
+char *api_trace_json(const wa_plan *p, const api_samples *s, double end_ms);
 
 /* --- requests to measure (api_benchmark.c) ------------------------------------------------------------------------ */
 wa_status api_measure_checked(const wa_measure_request *q, wa_measure_request *out, wa_error *err) WA_MUST_CHECK;

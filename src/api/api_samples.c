@@ -33,10 +33,12 @@ wa_status api_samples_profile(api_samples *s, const wa_plan *p, const wa_run_sta
     if (!stats->dispatch_us) return WA_OK;
     if (!s->dispatch_us) {
         uint32_t n = p->info.target == WA_TARGET_CPU ? p->call_count : p->dispatch_count;
-        s->dispatch_us = wa__alloc((size_t)n * s->profile_runs + 1, 2 * sizeof *s->dispatch_us);
+        s->dispatch_us = wa__alloc((2 * (size_t)n + p->segment_count) * s->profile_runs + 1, sizeof *s->dispatch_us);
         if (!s->dispatch_us) return wa__no_memory(err, "a profile");
         s->dispatch_at_us = s->dispatch_us + (size_t)n * s->profile_runs;
+        s->segment_us = s->dispatch_at_us + (size_t)n * s->profile_runs;
         s->dispatch_count = n;
+        s->segment_count = p->segment_count;
     }
     size_t at = (size_t)s->profiled * s->dispatch_count;
     double sum = 0;
@@ -46,6 +48,7 @@ wa_status api_samples_profile(api_samples *s, const wa_plan *p, const wa_run_sta
         s->dispatch_at_us[at + i] = stats->dispatch_at_us ? stats->dispatch_at_us[i] : p->info.target == WA_TARGET_CPU ? sum : -1;
         sum += stats->dispatch_us[i];
     }
+    for (uint32_t i = 0; i < s->segment_count; i++) s->segment_us[(size_t)s->profiled * s->segment_count + i] = stats->segment_us ? stats->segment_us[i] : -1;
     s->profiled++;
     return WA_OK;
 }

@@ -156,7 +156,9 @@ static void remember_target(const wa_accelerator *a, const api_session *s)
     const wa_plan_target *t = &s->target;
     wa_error err = {0};
     char *path = target_file(a, s->id);
-    char *text = api_json_text(json_pack("{s:i, s:I, s:I, s:i, s:i, s:b, s:s}", "features", (int)t->features, "limit_buffer", (json_int_t)t->limit_buffer, "limit_binding",
+    api_tuned tuned;
+    api_tuned_name(s, &tuned);
+    char *text = api_json_text(json_pack("{s:s, s:i, s:I, s:I, s:i, s:i, s:b, s:s}", "tuned", tuned.name, "features", (int)t->features, "limit_buffer", (json_int_t)t->limit_buffer, "limit_binding",
                                          (json_int_t)t->limit_binding, "workgroup_bytes", (int)t->workgroup_bytes, "invocations", (int)t->invocations, "software", t->software,
                                          "adapter", t->adapter));
     if (path && text && wa__os_write_file(path, text, strlen(text), 0600, &err) != WA_OK) wa__log(WA_LOG_INFO, "api", "%s", err.message);
@@ -164,7 +166,8 @@ static void remember_target(const wa_accelerator *a, const api_session *s)
     wa__free(path);
 }
 
-static bool recall_target(const wa_accelerator *a, const char *id, wa_plan_target *out)
+/* tuned (may be NULL): the name of what was measured of it, see api_tune_file.c. */
+static bool recall_target(const wa_accelerator *a, const char *id, wa_plan_target *out, char *tuned, size_t tuned_size)
 {
     char *path = target_file(a, id);
     wa_buf b;
@@ -179,6 +182,8 @@ static bool recall_target(const wa_accelerator *a, const char *id, wa_plan_targe
         *out = (wa_plan_target){.target = WA_TARGET_WEBGPU, .features = (uint32_t)features, .limit_buffer = (uint64_t)buffer, .limit_binding = (uint64_t)binding,
                                 .workgroup_bytes = (uint32_t)workgroup, .invocations = (uint32_t)invocations, .software = software != 0};
         snprintf(out->adapter, sizeof out->adapter, "%s", adapter);
+        const char *name = json_string_value(json_object_get(o, "tuned"));
+        if (tuned) snprintf(tuned, tuned_size, "%s", name ? name : "");
     }
     json_decref(o);
     wa__buf_done(&b);
@@ -408,8 +413,22 @@ bool api_target_expected(wa_accelerator *a, const wa_accelerate_options *o, cons
     size_t n = o->browser ? 0 : wa__browser_priors(model_type, "webgpu", order);
     for (size_t i = 0; i < n && !info; i++) info = wa__browser_pick(&l, wa__browser_family_name(order[i]), false);
     *out = (wa_plan_target){.target = WA_TARGET_WEBGPU, .software = !hardware};
-    if (info) recall_target(a, info->id, out);
+    if (info) recall_target(a, info->id, out, NULL, 0);
     bool found = info != NULL;
     wa__browser_list_free(&l);
     return found;
+}
+
+wa_status api_target_recall(wa_accelerator *a, const char *browser, wa_plan_target *out, api_tuned *tuned, wa_error *err)
+{
+    wa_browser_list l = {0};
+    WA_TRY(wa__browser_discover(NULL, &l, err));
+    const wa_browser_info *info = wa__browser_pick(&l, browser, true);
+    wa_status s = WA_OK;
+    *tuned = (api_tuned){0};
+    if (!info) s = wa__fail(err, WA_BROWSER, "no usable browser \"%s\" was found on this machine (%zu found); webaccel doctor lists them", browser, l.count);
+    else if (!recall_target(a, info->id, out, tuned->name, sizeof tuned->name))
+        s = wa__fail(err, WA_NOT_FOUND, "nothing is known of %s yet: run or profile something in it first", info->name);
+    wa__browser_list_free(&l);
+    return s;
 }

@@ -76,5 +76,7 @@ typedef struct wa_bridge_bench {
     uint32_t runs;
 } wa_bridge_bench;
 wa_status wa__bridge_bench(wa_runner *r, uint32_t runs, wa_bridge_bench *out, wa_error *err) WA_MUST_CHECK;
+/* What the adapter does at best; takes about a second. Needs timestamp queries. */
+wa_status wa__bridge_floors(wa_runner *r, wa_run_floors *out, wa_error *err) WA_MUST_CHECK;
 
 #endif

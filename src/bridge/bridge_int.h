@@ -106,7 +106,7 @@ typedef struct bridge_session {
     bridge_job jobs[BRIDGE_JOBS_MAX];
     /* the runner's thread: */
     bool profile;
-    double *dispatch_us, *dispatch_at_us; /* one allocation */
+    double *dispatch_us, *dispatch_at_us, *segment_us; /* one allocation */
     uint32_t next_handle, next_seq;
     uint64_t bytes; /* of buffers, as the page last said */
     bridge_memory *memories;

@@ -319,7 +319,9 @@ static wa_status replay(run *x, step *st, wa_error *err)
         const wa_plan_segment *seg = &p->segments[at];
         WA_TRY(fetch(x, st, seg, err));
         if (seg->target == WA_TARGET_CPU) {
+            double start = wa__os_now_ms();
             WA_TRY(wa__cpu_segment_run(x->l->cpu, at, x->l->host, err));
+            if (x->s->profile) x->s->segment_us[at] = (wa__os_now_ms() - start) * 1e3;
             if (x->stats) x->stats->cpu_segments++;
             continue;
         }
@@ -348,11 +350,12 @@ static wa_status ready_profile(bridge_session *s, const wa_plan *p, wa_error *er
 {
     if (!(s->target.features & WA_FEATURE_TIMESTAMP)) return wa__fail(err, WA_UNSUPPORTED, "this adapter has no timestamp queries: dispatches cannot be measured");
     size_t n = p->dispatch_count ? p->dispatch_count : 1;
-    double *us = wa__realloc(s->dispatch_us, 2 * n * sizeof *us);
+    double *us = wa__realloc(s->dispatch_us, (2 * n + p->segment_count) * sizeof *us);
     if (!us) return wa__no_memory(err, "a profile");
-    for (size_t i = 0; i < 2 * n; i++) us[i] = -1;
+    for (size_t i = 0; i < 2 * n + p->segment_count; i++) us[i] = -1;
     s->dispatch_us = us;
     s->dispatch_at_us = us + n;
+    s->segment_us = us + 2 * n;
     return WA_OK;
 }
 
@@ -381,6 +384,7 @@ wa_status wa__bridge_run(wa_runner *r, uint32_t handle, uint32_t entry, const wa
     stats->wall_ms = wa__os_now_ms() - start;
     stats->dispatch_us = s->profile ? s->dispatch_us : NULL;
     stats->dispatch_at_us = s->profile ? s->dispatch_at_us : NULL;
+    stats->segment_us = s->profile ? s->segment_us : NULL;
     return WA_OK;
 }
 

@@ -6,6 +6,10 @@
 /* threads 0 means the usable cores. */
 wa_status wa__cpu_runner_create(uint32_t threads, wa_runner **out, wa_error *err) WA_MUST_CHECK;
 
+uint32_t wa__cpu_threads(wa_runner *r);
+/* What this CPU does at best with the runner's threads, measured in about 0.2 s. */
+wa_status wa__cpu_floors(wa_runner *r, wa_run_floors *out, wa_error *err) WA_MUST_CHECK;
+
 /* Runs one CPU segment of any plan over host memory, for mixed plans: buffers[i] is the memory of
  * plan buffer i (NULL for GPU ones); weights come from sources. */
 typedef struct wa_cpu_segment wa_cpu_segment;

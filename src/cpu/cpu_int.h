@@ -26,4 +26,7 @@ wa_status wa__cpu_program_weights(wa_cpu_program *g, uint8_t *const *buffers, co
 /* One call over these buffers. */
 wa_status wa__cpu_program_call(wa_cpu_program *g, uint32_t call, uint8_t *const *buffers, wa_pool *pool, wa_error *err) WA_MUST_CHECK;
 
+/* The runner's threads. */
+wa_pool *wa__cpu_pool(wa_runner *r);
+
 #endif

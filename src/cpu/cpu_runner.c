@@ -34,6 +34,8 @@ typedef struct cpu_runner {
 
 static cpu_runner *self(wa_runner *r) { return (cpu_runner *)(void *)r; }
 
+wa_pool *wa__cpu_pool(wa_runner *r) { return self(r)->pool; }
+
 static void free_loaded(cpu_runner *u, loaded *l)
 {
     if (!l) return;

@@ -243,6 +243,8 @@ wa_status wa__plan_save(const wa_plan *p, wa_buf *out, wa_error *err) WA_MUST_CH
 wa_status wa__plan_load(const void *bytes, size_t n, const char *name, wa_plan **out, wa_error *err) WA_MUST_CHECK;
 wa_status wa__plan_verify(const wa_plan *p, wa_error *err) WA_MUST_CHECK;
 wa_status wa__plan_print(const wa_plan *p, wa_buf *out, wa_error *err) WA_MUST_CHECK;
+/* With the measured time of each dispatch (a CPU plan: call) beside the predicted one; < 0 not known, NULL none. */
+wa_status wa__plan_print_timed(const wa_plan *p, const double *us, wa_buf *out, wa_error *err) WA_MUST_CHECK;
 /* Groups of operators that may stay in 32 bits: fills group[node] (may be NULL), returns a bit for each that the
  * graph has. */
 #define WA_PLAN_GROUPS 14u

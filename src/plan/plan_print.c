@@ -57,7 +57,16 @@ static wa_status print_head(const wa_plan *p, wa_buf *out, wa_error *err)
     return WA_OK;
 }
 
-static wa_status print_dispatch(const wa_plan *p, uint32_t i, wa_buf *out, wa_error *err)
+/* Behind a label, where a profile of the plan is known: what was predicted and what was measured. */
+static wa_status print_times(double predicted_us, const double *us, uint32_t i, wa_buf *out, wa_error *err)
+{
+    if (us && predicted_us > 0) P("  predicted %.1f us", predicted_us);
+    if (us && us[i] >= 0) P("  measured %.1f us", us[i]);
+    P("\n");
+    return WA_OK;
+}
+
+static wa_status print_dispatch(const wa_plan *p, uint32_t i, const double *us, wa_buf *out, wa_error *err)
 {
     const wa_plan_dispatch *d = &p->dispatches[i];
     P("  dispatch %u pipeline %u grid %u,%u,%u", i, d->pipeline, d->grid[0], d->grid[1], d->grid[2]);
@@ -71,8 +80,8 @@ static wa_status print_dispatch(const wa_plan *p, uint32_t i, wa_buf *out, wa_er
         memcpy(&word, p->data + p->info.params_data + d->params_offset + k, 4);
         P(" %u", word);
     }
-    P(" # %s\n", wa__plan_text(p, d->label));
-    return WA_OK;
+    P(" # %s", wa__plan_text(p, d->label));
+    return print_times(d->predicted_ns / 1e3, us, i, out, err);
 }
 
 static wa_status print_attr(const wa_plan *p, const wa_plan_attr *a, wa_buf *out, wa_error *err)
@@ -94,7 +103,7 @@ static wa_status print_attr(const wa_plan *p, const wa_plan_attr *a, wa_buf *out
     return WA_OK;
 }
 
-static wa_status print_call(const wa_plan *p, uint32_t i, wa_buf *out, wa_error *err)
+static wa_status print_call(const wa_plan *p, uint32_t i, const double *us, wa_buf *out, wa_error *err)
 {
     const wa_plan_call *c = &p->calls[i];
     P("  call %u %s", i, wa__op_info(c->op)->name);
@@ -107,8 +116,8 @@ static wa_status print_call(const wa_plan *p, uint32_t i, wa_buf *out, wa_error 
         if (o->kind != WA_OPERAND_NONE) WA_TRY(print_type(o->dtype, o->rank, o->dims, out, err));
     }
     for (uint32_t k = 0; k < c->attr_count; k++) WA_TRY(print_attr(p, &p->attrs[c->attr_first + k], out, err));
-    P(" # %s\n", wa__plan_text(p, c->label));
-    return WA_OK;
+    P(" # %s", wa__plan_text(p, c->label));
+    return print_times(0, p->info.target == WA_TARGET_CPU ? us : NULL, i, out, err);
 }
 
 static wa_status print_nn_operand(const wa_plan *p, uint32_t id, wa_buf *out, wa_error *err)
@@ -147,7 +156,7 @@ static wa_status print_nn_call(const wa_plan *p, uint32_t i, wa_buf *out, wa_err
     return WA_OK;
 }
 
-static wa_status print_segment(const wa_plan *p, uint32_t i, wa_buf *out, wa_error *err)
+static wa_status print_segment(const wa_plan *p, uint32_t i, const double *us, wa_buf *out, wa_error *err)
 {
     const wa_plan_segment *s = &p->segments[i];
     P(" segment %u %s %u operations", i, t_name(s->target), s->count);
@@ -159,13 +168,15 @@ static wa_status print_segment(const wa_plan *p, uint32_t i, wa_buf *out, wa_err
           U(t->to_offset), wa__dtype_info(t->to_dtype)->name);
     }
     for (uint32_t k = 0; k < s->count; k++)
-        WA_TRY(s->target == WA_TARGET_CPU     ? print_call(p, s->first + k, out, err)
+        WA_TRY(s->target == WA_TARGET_CPU     ? print_call(p, s->first + k, us, out, err)
                : s->target == WA_TARGET_WEBNN ? print_nn_call(p, s->first + k, out, err)
-                                              : print_dispatch(p, s->first + k, out, err));
+                                              : print_dispatch(p, s->first + k, us, out, err));
     return WA_OK;
 }
 
-wa_status wa__plan_print(const wa_plan *p, wa_buf *out, wa_error *err)
+wa_status wa__plan_print(const wa_plan *p, wa_buf *out, wa_error *err) { return wa__plan_print_timed(p, NULL, out, err); }
+
+wa_status wa__plan_print_timed(const wa_plan *p, const double *us, wa_buf *out, wa_error *err)
 {
     WA_TRY(print_head(p, out, err));
     for (uint32_t i = 0; i < p->entry_count; i++) {
@@ -177,7 +188,7 @@ wa_status wa__plan_print(const wa_plan *p, wa_buf *out, wa_error *err)
             WA_TRY(print_type(io->dtype, io->rank, io->dims, out, err));
             P(" as %s b%u+%llu\n", wa__dtype_info(io->device_dtype)->name, io->buffer, U(io->offset));
         }
-        for (uint32_t k = 0; k < e->segment_count; k++) WA_TRY(print_segment(p, e->segment_first + k, out, err));
+        for (uint32_t k = 0; k < e->segment_count; k++) WA_TRY(print_segment(p, e->segment_first + k, us, out, err));
     }
     return WA_OK;
 }

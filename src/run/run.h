@@ -31,7 +31,17 @@ typedef struct wa_run_stats {
     uint32_t dispatches, submits, cpu_segments, transfers;
     double *dispatch_us; /* per dispatch when profiling was asked for, else NULL; owned by the runner */
     double *dispatch_at_us; /* likewise: its start after the first one's, < 0 or NULL not known */
+    double *segment_us;     /* likewise, per segment of the plan: those that this machine's CPU ran for a page; < 0 the others */
 } wa_run_stats;
+
+/* What a target does at best, measured: kernels' floors are made of it. 0: it has no such thing. */
+typedef struct wa_run_floors {
+    double pass_us;     /* the least that a dispatch timed on its own, or a call, takes */
+    double dispatch_us; /* a dispatch that depends on the one before */
+    double near_bytes;  /* data up to this many bytes stay in a cache */
+    double near_bytes_per_s, far_bytes_per_s; /* copying, read and written both counted */
+    double f32_per_s, f16_per_s, matrix_per_s; /* operations, a multiply-add counts as two; matrix: f16 matrix units */
+} wa_run_floors;
 
 typedef struct wa_run_target { /* what really ran; strings live as long as the runner */
     const char *target;  /* "cpu", "webgpu" */
