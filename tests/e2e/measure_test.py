@@ -67,6 +67,88 @@ class Bench(unittest.TestCase):
         self.assertEqual([("error" in r) for r in rows], [False, True])
 
 
+class Profile(unittest.TestCase):
+    def profile(self, *where):
+        """A profile's JSON and its trace's events, looked over as far as both targets are alike."""
+        with tempfile.TemporaryDirectory() as t:
+            o = json.loads(run("profile", TINY + "/hf", "--tokens", "16", "--runs", "3", "--warmup", "0", "--json", "--trace", t + "/t.json", *where).stdout)
+            trace = json.load(open(t + "/t.json"))
+        rows = o["kernels"]
+        for r in rows:
+            for key in ["label", "kind", "kernel", "spec", "grid", "flops", "bytes", "predicted_us", "us", "share", "gflops", "gb_s", "floor_us", "of_floor"]:
+                self.assertIn(key, r)
+            self.assertGreater(r["us"], 0, r["label"])
+            self.assertGreater(r["floor_us"], 0)
+            self.assertAlmostEqual(r["of_floor"], r["floor_us"] / r["us"], places=5)
+        self.assertAlmostEqual(sum(r["share"] for r in rows), 1, places=6)
+        self.assertAlmostEqual(sum(r["us"] for r in rows) / 1e3, o["kernels_ms"], places=5)
+        self.assertEqual(sum(k["count"] for k in o["kinds"]), len(rows))
+        self.assertAlmostEqual(sum(k["us"] for k in o["kinds"]), sum(r["us"] for r in rows), places=2)
+        self.assertEqual([k["us"] for k in o["kinds"]], sorted((k["us"] for k in o["kinds"]), reverse=True))
+        product = [r for r in rows if r["kind"] == "FusedMatMul"][0]
+        self.assertGreater(product["flops"], 0)
+        for key in ["f32_per_s", "far_bytes_per_s", "near_bytes_per_s", "pass_us"]:
+            self.assertGreater(o["floors"][key], 0)
+        self.trace(trace["traceEvents"], rows)
+        return o
+
+    def trace(self, events, rows):
+        tracks = {e["tid"]: e["args"]["name"] for e in events if e["ph"] == "M" and e["name"] == "thread_name"}
+        self.assertEqual(len(tracks), 2)
+        for e in events:
+            self.assertIn(e["ph"], ("M", "X"))
+            if e["ph"] == "X":
+                self.assertGreaterEqual(e["ts"], 0)
+                self.assertGreaterEqual(e["dur"], 0)
+                self.assertIn(e["tid"], tracks)
+        host = [e for e in events if e["ph"] == "X" and tracks[e["tid"]] == "host"]
+        self.assertEqual([e["name"] for e in host], ["import", "browser", "compile", "load", "run", "profiled run"])
+        target = [e for e in events if e["ph"] == "X" and tracks[e["tid"]] != "host"]
+        self.assertEqual([e["name"] for e in target], [r["label"] for r in rows])
+        whole = host[-1]
+        for a, b in zip(target, target[1:]):
+            self.assertGreaterEqual(b["ts"] + 0.5, a["ts"])
+        self.assertGreaterEqual(target[0]["ts"] + 1000, whole["ts"])
+        self.assertLessEqual(target[-1]["ts"] + target[-1]["dur"], whole["ts"] + whole["dur"] + 1000)
+
+    def test_cpu(self):
+        o = self.profile("--target", "cpu")
+        self.assertTrue(all(r["grid"] is None for r in o["kernels"]))
+        plan = run("plan", TINY + "/hf", "--target", "cpu", "--length", "16", "--print").stdout
+        self.assertEqual(plan.count("  measured "), len(o["kernels"]))
+        self.assertNotIn("measured", run("plan", TINY + "/hf", "--target", "cpu", "--length", "12", "--print").stdout)
+
+    @unittest.skipUnless(CHROMIUM, "no Chromium")
+    def test_chromium(self):
+        o = self.profile("--target", "webgpu", "--browser", "chromium")
+        self.assertTrue(all(len(r["grid"]) == 3 for r in o["kernels"]))
+        plan = run("plan", TINY + "/hf", "--browser", "chromium", "--length", "16", "--print").stdout
+        self.assertEqual(plan.count("  measured "), len(o["kernels"]))
+        self.assertEqual(plan.count("  predicted "), len(o["kernels"]))
+
+    @unittest.skipUnless(CHROMIUM, "no Chromium")
+    def test_cpu_segments_have_their_row(self):
+        here = os.path.dirname(TINY)
+        rows = json.loads(run("profile", here + "/mixed/model.onnx", "-i", "x=f32[5,12]", "--target", "webgpu", "--browser", "chromium", "--runs", "2", "--warmup", "0", "--json").stdout)["kernels"]
+        self.assertTrue(all(r["us"] > 0 for r in rows))
+        self.assertEqual([r["kernel"] for r in rows].count("cpu"), 1)
+
+    def test_table_and_errors(self):
+        text = run("profile", TINY + "/hf", "--target", "cpu", "--tokens", "8", "--runs", "1", "--warmup", "0").stdout
+        self.assertIn("% of floor", text)
+        self.assertIn("QkvAttention", text)
+        self.assertIn("/no/such/folder", run("profile", TINY + "/hf", "--target", "cpu", "--tokens", "8", "--runs", "1", "--warmup", "0", "--trace", "/no/such/folder/t.json", check=4).stderr)
+
+    def test_a_bad_tune_file_is_said_and_ignored(self):
+        run("profile", TINY + "/hf", "--target", "cpu", "--tokens", "8", "--runs", "1", "--warmup", "0")
+        name = [f for f in os.listdir(HOME + "/tune") if f.startswith("cpu-")][0]
+        for bad in ["", "{", "[]", '{"webaccel_tune": 2}', '{"webaccel_tune": 1, "floors": {"pass_us": -1}}', '{"webaccel_tune": 1, "floors": 7}', "\0\xff"]:
+            open(HOME + "/tune/" + name, "w").write(bad)
+            p = run("profile", TINY + "/hf", "--target", "cpu", "--tokens", "8", "--runs", "1", "--warmup", "0", "--json", "--verbose")
+            self.assertIn(name, p.stderr, bad)
+            self.assertGreater(json.loads(p.stdout)["floors"]["f32_per_s"], 0)
+
+
 try:
     unittest.main(argv=["measure_test"] + sys.argv[2:], verbosity=1, warnings="ignore")
 finally:
