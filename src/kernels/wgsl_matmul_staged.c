@@ -30,8 +30,7 @@ static stage stage_of(const wgsl_product *p)
 
 static uint32_t mem_of(const wgsl_product *p, const stage *s)
 {
-    uint32_t stages = s->size * p->slices, rest = p->slices > 1 || p->flags & WA_WGSL_PRODUCT_NORM ? wa__wgsl_product_mem(p) : 0;
-    if (p->slices == 1 && p->flags & WA_WGSL_PRODUCT_NORM) rest = p->bm * 8; /* no sums to hand over */
+    uint32_t stages = s->size * p->slices, rest = wa__wgsl_product_mem(p);
     return stages > rest ? stages : rest;
 }
 
@@ -43,7 +42,7 @@ static wa_status check(const uint32_t *s, const uint32_t *code, uint32_t code_co
               (s[9] == 1 || s[5] * s[6] * 4 <= WGSL_PRODUCT_SUM_BYTES);
     if (!ok) return wa__fail(err, WA_VERIFY, "matmul_staged: K %u, N %u, ldb %u, flags %u, act %u, tile %ux%ux%u, lane %ux%u, %u slices", s[0], s[1], s[2], s[3], s[4], s[5], s[6],
                              s[11], s[7], s[8], s[9]);
-    wgsl_product p = wa__wgsl_product_of(s);
+    wgsl_product p = wa__wgsl_product_of(s, true);
     stage g = stage_of(&p);
     info->workgroup_bytes = mem_of(&p, &g) * 16 + wa__wgsl_product_extra(&p);
     return WA_OK;
@@ -76,7 +75,7 @@ static void load(const wgsl_product *p, const stage *s, bool declare, wa_wgsl_em
         for (uint32_t r = 0; r < 4; r++) put(e, "  %sxa%u_%u = vec4f(a[a%u_%u + ka%u]);\n", var, i, r, i, r, i);
         if (norm) put(e, "  %sga%u = vec4f(gamma[ka%u]);\n", var, i, i);
         if (p->flags & WA_WGSL_PRODUCT_BETA) put(e, "  %sbe%u = vec4f(beta[ka%u]);\n", var, i, i);
-        if (s->k_tail) put(e, "  %sin%u = select(0.0, 1.0, kq + ak%u < %uu);\n", var, i, i, p->k4);
+        if (s->k_tail) put(e, "  %slive%u = select(0.0, 1.0, kq + ak%u < %uu);\n", var, i, i, p->k4);
     }
     for (uint32_t i = 0; i < s->b_each; i++) put(e, "  %sxb%u = vec4f(b[min(kq * 4u + br%u, %uu) * %uu + bc%u]);\n", var, i, i, p->k4 * 4 - 1, p->ld4, i);
 }
@@ -93,7 +92,7 @@ static void store(const wgsl_product *p, const stage *s, wa_wgsl_emit *e)
             if (norm) put(e, "((xa%u_%u * n%u_%u.x + n%u_%u.y) * ga%u%s", i, r, i, r, i, r, i, p->flags & WA_WGSL_PRODUCT_BETA ? " + be" : ")");
             else put(e, "xa%u_%u", i, r);
             if (p->flags & WA_WGSL_PRODUCT_BETA) put(e, "%u)", i);
-            if (s->k_tail) put(e, " * in%u", i);
+            if (s->k_tail) put(e, " * live%u", i);
             put(e, ";\n");
         }
         for (uint32_t q = 0; q < 4; q++)
@@ -123,7 +122,7 @@ static void multiply(const wgsl_product *p, const stage *s, wa_wgsl_emit *e)
 static void generate(const uint32_t *spec, const uint32_t *code, wa_wgsl_emit *e)
 {
     (void)code;
-    wgsl_product p = wa__wgsl_product_of(spec);
+    wgsl_product p = wa__wgsl_product_of(spec, true);
     stage s = stage_of(&p);
     wa__wgsl_product_head(&p, mem_of(&p, &s), e);
     wa__wgsl_product_begin(&p, e);
@@ -139,6 +138,6 @@ static void generate(const uint32_t *spec, const uint32_t *code, wa_wgsl_emit *e
     load(&p, &s, false, e);
     multiply(&p, &s, e);
     put(e, "    workgroupBarrier();\n  }\n");
-    wa__wgsl_product_end(&p, true, e);
+    wa__wgsl_product_end(&p, e);
 }
 const wa_wgsl_row wa__wgsl_matmul_staged = {"matmul_staged", check, generate, wa__wgsl_product_halves};

@@ -14,7 +14,7 @@ static wa_status check(const uint32_t *s, const uint32_t *code, uint32_t code_co
     bool ok = !code_count && wa__wgsl_product_check(s, info) && s[11] && s[11] <= 8 && (s[9] > each || each % s[9] == 0) && s[5] * s[6] * 4 <= WGSL_PRODUCT_SUM_BYTES;
     if (!ok) return wa__fail(err, WA_VERIFY, "matmul_straight: K %u, N %u, ldb %u, flags %u, act %u, tile %ux%u, lane %ux%u, %u slices, unroll %u", s[0], s[1], s[2], s[3], s[4], s[5],
                              s[6], s[7], s[8], s[9], s[11]);
-    wgsl_product p = wa__wgsl_product_of(s);
+    wgsl_product p = wa__wgsl_product_of(s, false);
     info->workgroup_bytes = wa__wgsl_product_mem(&p) * 16 + wa__wgsl_product_extra(&p);
     return WA_OK;
 }
@@ -40,7 +40,7 @@ static void quads(const wgsl_product *p, uint32_t count, wa_wgsl_emit *e)
 static void generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit *e)
 {
     (void)code;
-    wgsl_product p = wa__wgsl_product_of(s);
+    wgsl_product p = wa__wgsl_product_of(s, false);
     uint32_t share = (p.k4 + p.slices - 1) / p.slices, last = p.k4 - share * ((p.k4 - 1) / share), unroll = p.own < share ? p.own : share;
     wa__wgsl_product_head(&p, wa__wgsl_product_mem(&p), e);
     wa__wgsl_product_begin(&p, e);
@@ -61,6 +61,6 @@ static void generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit *e)
         put(e, "  }\n");
     }
     if (p.flags & WA_WGSL_PRODUCT_NORM) put(e, "  workgroupBarrier();\n"); /* mem held the norm's partials */
-    wa__wgsl_product_end(&p, false, e);
+    wa__wgsl_product_end(&p, e);
 }
 const wa_wgsl_row wa__wgsl_matmul_straight = {"matmul_straight", check, generate, wa__wgsl_product_halves};

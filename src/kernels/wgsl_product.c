@@ -24,13 +24,14 @@ bool wa__wgsl_product_check(const uint32_t *s, wa_wgsl_info *info)
     return info->binding_count <= 8;
 }
 
-wgsl_product wa__wgsl_product_of(const uint32_t *s)
+wgsl_product wa__wgsl_product_of(const uint32_t *s, bool direct)
 {
     wgsl_product p = {.k4 = s[0] / 4, .n = s[1], .ld4 = s[2] / 4, .flags = s[3], .act = s[4], .bm = s[5], .bn = s[6], .rm = s[7], .rn = s[8],
                       .slices = s[9], .own = s[11], .part_cols = s[12], .tx = s[6] / s[8], .ty = s[5] / s[7], .vo = s[1] % 4 == 0, .spec = s};
     p.lanes = p.tx * p.ty;
     p.threads = p.lanes * p.slices;
     p.tile4 = s[5] * s[6] / 4;
+    p.direct = direct && p.slices == 1;
     return p;
 }
 
@@ -66,13 +67,14 @@ static uint32_t sums_at_once(const wgsl_product *p)
 
 uint32_t wa__wgsl_product_mem(const wgsl_product *p)
 {
-    uint32_t norm = p->flags & NORM ? p->bm * norm_lanes(p) : 0, sums = sums_at_once(p) * p->tile4;
-    return norm > sums ? norm : sums;
+    uint32_t norm = p->flags & NORM ? p->bm * norm_lanes(p) : 0;
+    uint32_t after = !p->direct ? sums_at_once(p) * p->tile4 : p->flags & STATS ? p->bm / 4 * p->tx * 2 : 0;
+    return norm > after ? norm : after;
 }
 
 uint32_t wa__wgsl_product_extra(const wgsl_product *p)
 {
-    return (p->flags & NORM ? p->bm * 8 : 0) + (p->flags & STATS ? p->tile4 * 8 : 0);
+    return (p->flags & NORM ? p->bm * 8 : 0) + (p->flags & STATS && !p->direct ? p->tile4 * 8 : 0);
 }
 
 /* fn normal(x, k, n): x of vec4 column k of a row whose {scale, shift} is n. */
@@ -101,7 +103,7 @@ void wa__wgsl_product_head(const wgsl_product *p, uint32_t mem4, wa_wgsl_emit *e
     wa__wgsl_params(e, b, 1);
     wa__wgsl_activation(e, p->act, out);
     if (mem4) put(e, "var<workgroup> mem: array<vec4f, %u>;\n", mem4);
-    if (p->flags & STATS) put(e, "var<workgroup> sums: array<f32, %u>;\nvar<workgroup> squares: array<f32, %u>;\n", p->tile4, p->tile4);
+    if (p->flags & STATS && !p->direct) put(e, "var<workgroup> sums: array<f32, %u>;\nvar<workgroup> squares: array<f32, %u>;\n", p->tile4, p->tile4);
     if (p->flags & NORM) norm_functions(p, e);
 }
 
@@ -212,31 +214,32 @@ static void end_by_memory(const wgsl_product *p, wa_wgsl_emit *e)
     if (p->flags & STATS) row_statistics(p, each, e);
 }
 
-/* Statistics straight from registers: a lane sums its columns, the lanes of a row meet in `sums`. */
+/* Statistics straight from registers: a lane sums its columns, four rows a vec4, and the lanes of a row meet in `mem`. */
 static void direct_statistics(const wgsl_product *p, wa_wgsl_emit *e)
 {
-    uint32_t parts = parts_of(p->n, p->bn);
+    uint32_t parts = parts_of(p->n, p->bn), groups = p->rm / 4, half = p->ty * groups * p->tx;
     put(e, "  let count = f32(min(%uu, %uu - w.x * %uu));\n", p->bn, p->n, p->bn);
-    for (uint32_t j = 0; j < p->rn / 4; j++) put(e, "  let in%u = select(0.0, 1.0, c0 + %uu + tx < %uu);\n", j, j * p->tx, p->n / 4);
-    for (unsigned pass = p->flags & RMS ? 1 : 0; pass < 2; pass++) {
-        for (uint32_t i = 0; i < p->rm; i++) {
-            put(e, "  { var s = 0f;\n");
+    for (uint32_t j = 0; j < p->rn / 4; j++) put(e, "  let in%u = select(0.0, 1.0, col%u < %uu);\n", j, j, p->n / 4);
+    for (unsigned pass = 0; pass < 2; pass++) {
+        for (uint32_t i = 0; i < p->rm && (pass || !(p->flags & RMS)); i++) {
+            if (i % 4 == 0) put(e, "  { var s = vec4f();\n");
             for (uint32_t j = 0; j < p->rn / 4; j++) {
-                if (!pass) put(e, "    s += dot(c%u_%u, vec4f(in%u));\n", i, j, j);
-                else if (p->flags & RMS) put(e, "    s += dot(c%u_%u, c%u_%u) * in%u;\n", i, j, i, j, j);
-                else put(e, "    { let d = c%u_%u - mean%u; s += dot(d, d) * in%u; }\n", i, j, i, j);
+                if (!pass) put(e, "    s.%c += dot(c%u_%u, vec4f(in%u));\n", "xyzw"[i % 4], i, j, j);
+                else put(e, "    { let d = c%u_%u - mean%u.%c; s.%c += dot(d, d) * in%u; }\n", i, j, i / 4, "xyzw"[i % 4], "xyzw"[i % 4], j);
             }
-            put(e, "    %s[(ty * %uu + %uu) * %uu + tx] = s; }\n", pass ? "squares" : "sums", p->rm, i, p->tx);
+            if (i % 4 == 3) put(e, "    mem[%uu + (ty * %uu + %uu) * %uu + tx] = s; }\n", pass * half, groups, i / 4, p->tx);
         }
-        put(e, "  workgroupBarrier();\n");
-        for (uint32_t i = 0; i < p->rm && !pass; i++)
-            put(e, "  var mean%u = 0f;\n  for (var j = 0u; j < %uu; j++) { mean%u += sums[(ty * %uu + %uu) * %uu + j]; }\n  mean%u /= count;\n", i, p->tx, i, p->rm, i, p->tx, i);
+        if (pass || !(p->flags & RMS)) put(e, "  workgroupBarrier();\n");
+        for (uint32_t i = 0; i < groups && !pass; i++) {
+            put(e, "  var mean%u = vec4f();\n", i);
+            if (!(p->flags & RMS)) put(e, "  for (var j = 0u; j < %uu; j++) { mean%u += mem[(ty * %uu + %uu) * %uu + j]; }\n  mean%u /= count;\n", p->tx, i, groups, i, p->tx, i);
+        }
     }
     put(e, "  if (tx == 0u) {\n");
-    for (uint32_t i = 0; i < p->rm; i++) {
-        put(e, "    { let row = r0 + ty * %uu + %uu; var s = 0f;\n      for (var j = 0u; j < %uu; j++) { s += squares[(ty * %uu + %uu) * %uu + j]; }\n", p->rm, i, p->tx, p->rm, i, p->tx);
-        if (p->flags & RMS) put(e, "      if (row < m) { partials[row * %uu + w.x] = vec2f(0.0, s); } }\n", parts);
-        else put(e, "      if (row < m) { partials[row * %uu + w.x] = vec2f(mean%u, s); } }\n", parts, i);
+    for (uint32_t i = 0; i < groups; i++) {
+        put(e, "    { let row = r0 + ty * %uu + %uu; var s = vec4f();\n      for (var j = 0u; j < %uu; j++) { s += mem[%uu + (ty * %uu + %uu) * %uu + j]; }\n", p->rm, i * 4, p->tx, half,
+            groups, i, p->tx);
+        put(e, "      for (var k = 0u; k < 4u; k++) { if (row + k < m) { partials[(row + k) * %uu + w.x] = vec2f(mean%u[k], s[k]); } } }\n", parts, i);
     }
     put(e, "  }\n");
 }
@@ -266,9 +269,9 @@ static void keep(const wgsl_product *p, wa_wgsl_emit *e)
         wa__wgsl_held(e, out_binding(p) + 1, "vec4f"));
 }
 
-void wa__wgsl_product_end(const wgsl_product *p, bool direct, wa_wgsl_emit *e)
+void wa__wgsl_product_end(const wgsl_product *p, wa_wgsl_emit *e)
 {
-    if (direct && p->slices == 1) end_directly(p, e);
+    if (p->direct) end_directly(p, e);
     else end_by_memory(p, e);
     if (p->flags & KEEP) keep(p, e);
     put(e, "}\n");

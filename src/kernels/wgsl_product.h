@@ -20,6 +20,7 @@ typedef struct wgsl_product { /* a checked spec, taken apart */
     uint32_t tx, ty, lanes, threads; /* lanes of one share; of the workgroup */
     uint32_t tile4;                  /* vec4s of the tile */
     bool vo;                         /* rows of o are whole vec4s */
+    bool direct;                     /* what comes after the sums works from registers */
     const uint32_t *spec;
 } wgsl_product;
 
@@ -30,7 +31,8 @@ typedef struct wgsl_product { /* a checked spec, taken apart */
 bool wa__wgsl_product_check(const uint32_t *s, wa_wgsl_info *info);
 /* Bindings that may hold f16: all but statistics; sums are in f32. */
 uint32_t wa__wgsl_product_halves(const uint32_t *s, const uint32_t *code, const wa_wgsl_info *info);
-wgsl_product wa__wgsl_product_of(const uint32_t *s);
+/* direct: with one slice the sums never pass through `mem`; lanes then own whole groups of four rows. */
+wgsl_product wa__wgsl_product_of(const uint32_t *s, bool direct);
 /* vec4s of `mem` that the norm before, the sums and the statistics after want. */
 uint32_t wa__wgsl_product_mem(const wgsl_product *p);
 /* Bytes beside `mem`. */
@@ -40,8 +42,7 @@ void wa__wgsl_product_head(const wgsl_product *p, uint32_t mem4, wa_wgsl_emit *e
 /* The entry point up to: m, slice, lane, tx, ty, tile's first row r0 and vec4 column c0, and with NORM
  * the rows' scale and shift in row_norm. */
 void wa__wgsl_product_begin(const wgsl_product *p, wa_wgsl_emit *e);
-/* From accumulators c{i}_{j} (row ty*RM+i, vec4 column j*tx_count+tx of the tile) to the end: sums of
- * the slices through `mem`, or straight from registers when S is 1 and `direct`. */
-void wa__wgsl_product_end(const wgsl_product *p, bool direct, wa_wgsl_emit *e);
+/* From accumulators c{i}_{j} (row ty*RM+i, vec4 column j*tx_count+tx of the tile) to the end. `mem` must be free. */
+void wa__wgsl_product_end(const wgsl_product *p, wa_wgsl_emit *e);
 
 #endif

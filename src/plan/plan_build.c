@@ -442,6 +442,7 @@ static wa_status build(wa_plan_builder *b)
     WA_TRY(sources(b));
     WA_TRY(classify(b));
     WA_TRY(wa__plan_gpu_forms(b));
+    WA_TRY(wa__plan_gpu_norms(b));
     WA_TRY(describe(b));
     WA_TRY(inputs(b));
     WA_TRY(lower(b));
@@ -491,6 +492,8 @@ static void builder_done(wa_plan_builder *b)
     wa__free(b->conflicts.ptr);
     wa__free(b->fixes.ptr);
     wa__free(b->packed.ptr);
+    wa__free(b->norms.ptr);
+    wa__free(b->norm_before);
     wa__free(b->params.ptr);
     wa__free(b->root);
     wa__free(b->form);

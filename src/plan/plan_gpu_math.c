@@ -1,136 +1,9 @@
-/* Rows of the WebGPU table: products, attention, norms, pooling, softmax. */
+/* Rows of the WebGPU table: attention, norms, pooling, softmax. */
 #include "plan/plan_int.h"
-
-static bool is_const(const wa_plan_builder *b, uint32_t value, wa_plan_pieces *e) { return wa__plan_pieces(b->g, b->root[value], e); }
-
-/* --- products --------------------------------------------------------------------------------------- */
-enum { BIAS = 1, RESIDUAL = 2, ALPHA = 4 }; /* in all three kernels of packed products */
-
-typedef struct product { /* what MatMul, Gemm and FusedMatMul have in common */
-    uint32_t a, b, bias, residual;
-    bool trans_a, trans_b;
-    float alpha, beta;
-    uint32_t act;
-    uint64_t m, n, k;
-} product;
 
 static bool vector_of(const wa_plan_builder *b, uint32_t value, uint64_t n)
 {
     return value == WA_NONE || ((uint64_t)wa__count(wa__gpu_type(b, value)) == n);
-}
-
-/* False when it is not one [M,K] x constant [K,N]. */
-static bool packed_product(const wa_plan_builder *b, const wa_node *n, product *p)
-{
-    wa_plan_pieces e;
-    const wa_tensor_type *a = wa__gpu_type(b, n->inputs[0]), *w = wa__gpu_type(b, n->inputs[1]), *o = wa__gpu_type(b, n->outputs[0]);
-    bool gemm = n->op == WA_OP_Gemm, fused = n->op == WA_OP_FusedMatMul;
-    *p = (product){n->inputs[0], n->inputs[1], n->input_count > 2 ? n->inputs[2] : WA_NONE, n->input_count > 3 ? n->inputs[3] : WA_NONE,
-                   gemm && wa__node_int(n, "transA", 0), (gemm || fused) && wa__node_int(n, "transB", 0),
-                   gemm || fused ? wa__node_float(n, "alpha", 1) : 1, gemm ? wa__node_float(n, "beta", 1) : 1,
-                   fused ? (uint32_t)wa__node_int(n, "act", 0) : 0, 0, 0, 0};
-    if (p->trans_a || w->rank != 2 || a->rank < 1 || !is_const(b, p->b, &e) || wa__plan_device_dtype(e.dtype) != WA_F32) return false;
-    p->k = p->trans_b ? e.cols : e.rows;
-    p->n = p->trans_b ? e.rows : e.cols;
-    if ((uint64_t)a->dims[a->rank - 1] != p->k) return false;
-    p->m = (uint64_t)wa__count(a) / p->k;
-    uint64_t ld = wa__align_up(p->n, 4);
-    if (p->k > 1u << 24 || p->n > 1u << 24 || ld * p->k * 4 + WA_PLAN_ALIGN_GPU > b->t.limit_binding || p->m * p->n != (uint64_t)wa__count(o)) return false;
-    if (p->bias != WA_NONE && (p->beta != 1 || !vector_of(b, p->bias, p->n))) return false;
-    return p->residual == WA_NONE || wa__count(wa__gpu_type(b, p->residual)) == wa__count(o);
-}
-
-static wa_status packed_lower(wa_plan_builder *b, uint32_t node, const product *p)
-{
-    const wa_node *n = &b->g->nodes[node];
-    wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_MATMUL);
-    uint32_t *s = d.spec.spec, ld = (uint32_t)wa__align_up(p->n, 4);
-    wa_gpu_tile tile;
-    WA_TRY(wa__gpu_tile_choose(b, p->m, p->n, p->k, &tile));
-    wa__gpu_tile_spec(&tile, p->n, p->k, ld, &d.spec);
-    s[3] = (p->bias != WA_NONE ? BIAS : 0u) | (p->residual != WA_NONE ? RESIDUAL : 0u) | (p->alpha != 1 ? ALPHA : 0u);
-    s[4] = p->act;
-    if (p->alpha != 1) s[10] = wa__gpu_bits(p->alpha);
-    WA_TRY(wa__gpu_read(b, &d, p->a));
-    WA_TRY(wa__gpu_read_matrix(b, &d, p->b, p->trans_b, ld));
-    if (p->bias != WA_NONE) WA_TRY(wa__gpu_read(b, &d, p->bias));
-    if (p->residual != WA_NONE) WA_TRY(wa__gpu_read(b, &d, p->residual));
-    WA_TRY(wa__gpu_write(b, &d, n->outputs[0]));
-    d.params[0] = (uint32_t)p->m;
-    d.params_count = 4;
-    wa__gpu_tile_grid(&tile, p->m, p->n, d.grid);
-    d.flops = 2 * p->m * p->n * p->k;
-    return wa__gpu_end(b, &d, node, NULL);
-}
-
-/* The batch of an operand of MATMUL_ANY: all of the output's, or none. */
-static bool batch_of(const wa_tensor_type *t, uint64_t matrix, uint64_t batch, uint32_t *stride)
-{
-    uint64_t n = (uint64_t)wa__count(t) / matrix;
-    *stride = n == batch && batch > 1 ? (uint32_t)matrix : 0;
-    return n == batch || n == 1;
-}
-
-static bool any_product(const wa_plan_builder *b, const wa_node *n, uint32_t *w)
-{
-    const wa_tensor_type *a = wa__gpu_type(b, n->inputs[0]), *x = wa__gpu_type(b, n->inputs[1]), *o = wa__gpu_type(b, n->outputs[0]);
-    bool gemm = n->op == WA_OP_Gemm, fused = n->op == WA_OP_FusedMatMul;
-    bool ta = gemm && wa__node_int(n, "transA", 0), tb = (gemm || fused) && wa__node_int(n, "transB", 0);
-    if (a->rank < 2 || x->rank < 2 || o->rank < 2 ) return false;
-    uint64_t m = (uint64_t)o->dims[o->rank - 2], c = (uint64_t)o->dims[o->rank - 1], k = (uint64_t)a->dims[a->rank - (ta ? 2 : 1)];
-    uint64_t batch = (uint64_t)wa__count(o) / (m * c);
-    w[0] = (uint32_t)m, w[1] = (uint32_t)c, w[2] = (uint32_t)k, w[3] = (uint32_t)batch;
-    if (!batch_of(a, m * k, batch, &w[4]) || !batch_of(x, k * c, batch, &w[8])) return false;
-    w[5] = ta ? 1 : (uint32_t)k, w[6] = ta ? (uint32_t)m : 1;
-    w[9] = tb ? 1 : (uint32_t)c, w[10] = tb ? (uint32_t)k : 1;
-    w[16] = wa__gpu_bits(gemm || fused ? wa__node_float(n, "alpha", 1) : 1);
-    w[17] = wa__gpu_bits(gemm ? wa__node_float(n, "beta", 1) : 1);
-    if (n->input_count < 3 || n->inputs[2] == WA_NONE) return true;
-    const wa_tensor_type *bias = wa__gpu_type(b, n->inputs[2]);
-    uint64_t cn = bias->rank ? (uint64_t)bias->dims[bias->rank - 1] : 1, cm = bias->rank > 1 ? (uint64_t)bias->dims[bias->rank - 2] : 1;
-    w[13] = cm > 1 ? (uint32_t)cn : 0;
-    w[14] = cn > 1 ? 1 : 0;
-    return bias->rank <= 2;
-}
-
-static const char *product_refuses(wa_plan_builder *b, const wa_node *n)
-{
-    product p;
-    uint32_t w[20] = {0};
-    wa_dtype type = wa__gpu_type(b, n->outputs[0])->dtype, device = wa__plan_device_dtype(type);
-    for (uint32_t i = 0; i < n->input_count; i++)
-        if (n->inputs[i] != WA_NONE && wa__plan_device_dtype(wa__gpu_type(b, n->inputs[i])->dtype) != device) return "a product of several types has no WebGPU kernel";
-    if (device != WA_F32 && (wa__dtype_size(type) < 4 || n->op == WA_OP_FusedMatMul || wa__node_float(n, "alpha", 1) != 1 || wa__node_float(n, "beta", 1) != 1))
-        return "this form of integer product has no WebGPU kernel";
-    if (packed_product(b, n, &p)) {
-        uint64_t rows = (p.m + 7) / 4;
-        return rows > WA_PLAN_GRID_MAX || p.n / 32 > WA_PLAN_GRID_MAX ? "the product's grid passes WebGPU's limit" : NULL;
-    }
-    return any_product(b, n, w) ? NULL : "this form of product has no WebGPU kernel";
-}
-
-static wa_status product_lower(wa_plan_builder *b, uint32_t node)
-{
-    const wa_node *n = &b->g->nodes[node];
-    product p;
-    if (packed_product(b, n, &p)) return packed_lower(b, node, &p);
-    wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_MATMUL_ANY);
-    if (!any_product(b, n, d.params)) return wa__fail(b->err, WA_INTERNAL, "a product changed its mind");
-    d.params_count = 20;
-    bool fused = n->op == WA_OP_FusedMatMul, addend = n->input_count > 2 && n->inputs[2] != WA_NONE, residual = fused && n->input_count > 3 && n->inputs[3] != WA_NONE;
-    d.spec.spec[0] = (addend ? 1u : 0u) | (residual ? 2u : 0u);
-    if (fused) d.spec.spec[2] = (uint32_t)wa__node_int(n, "act", 0);
-    wa_dtype device = wa__plan_device_dtype(wa__gpu_type(b, n->outputs[0])->dtype);
-    d.spec.spec[1] = device == WA_F32 ? 0 : device;
-    WA_TRY(wa__gpu_read(b, &d, n->inputs[0]));
-    WA_TRY(wa__gpu_read(b, &d, n->inputs[1]));
-    if (addend) WA_TRY(wa__gpu_read(b, &d, n->inputs[2]));
-    if (residual) WA_TRY(wa__gpu_read(b, &d, n->inputs[3]));
-    WA_TRY(wa__gpu_write(b, &d, n->outputs[0]));
-    uint64_t count = (uint64_t)d.params[0] * d.params[1] * d.params[3];
-    d.flops = 2 * count * d.params[2];
-    wa__gpu_cover(&d, count, 64);
-    return wa__gpu_end(b, &d, node, NULL);
 }
 
 /* --- attention ---------------------------------------------------------------------------------------- */
@@ -368,9 +241,6 @@ static uint32_t norm_forms(wa_plan_builder *b, const wa_node *n, bool output, ui
 }
 
 const wa_gpu_row wa__gpu_math_rows[] = {
-    {WA_OP_MatMul, product_refuses, product_lower, wa__gpu_dense},
-    {WA_OP_Gemm, product_refuses, product_lower, wa__gpu_dense},
-    {WA_OP_FusedMatMul, product_refuses, product_lower, wa__gpu_dense},
     {WA_OP_Attention, attention_refuses, attention_lower, attention_forms},
     {WA_OP_QkvAttention, attention_refuses, attention_lower, attention_forms},
     {WA_OP_LayerNormalization, norm_refuses, norm_lower, norm_forms},

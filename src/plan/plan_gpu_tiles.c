@@ -62,6 +62,10 @@ bool wa__gpu_tile_legal(const wa_plan_target *target, uint64_t m, uint64_t n, ui
     if (bytes > WA_PLAN_WORKGROUP_BYTES_MAX) bytes = WA_PLAN_WORKGROUP_BYTES_MAX;
     wa__gpu_tile_grid(t, m, n, grid);
     wa__gpu_tile_spec(t, n, k, (uint32_t)wa__align_up(n, 4), &spec);
+    if (t->kernel != WA_WGSL_MATMUL) { /* with the most memory that norms around the product can want */
+        spec.spec[3] = WA_WGSL_PRODUCT_NORM | (n % 4 ? 0u : (uint32_t)WA_WGSL_PRODUCT_STATS);
+        spec.spec[12] = 4;
+    }
     if (wa__wgsl_check(&spec, NULL, &info, NULL) != WA_OK) return false;
     return info.workgroup_bytes <= bytes && (uint64_t)(t->rows / t->lane_rows) * (t->cols / t->lane_cols) * t->slices <= lanes && grid[0] <= WA_PLAN_GRID_MAX && grid[1] <= WA_PLAN_GRID_MAX &&
            (t->slices == 1 || k / 4 >= t->slices);

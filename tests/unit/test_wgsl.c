@@ -11,7 +11,8 @@ static FILE *dump;
 static bool software;
 static bool halved; /* activations and weights as f16: inputs and outputs go through a Neg, whose other side is f16 */
 static unsigned cases_done, half_cases;
-static wa_gpu_tile_row forced; /* the tile of the next case's product, where m_max is not 0 */
+static wa_gpu_tile_row forced[2]; /* tiles of the next case's products */
+static uint32_t forced_count, dispatches_wanted; /* dispatches_wanted 0: any number */
 
 /* --- graphs -------------------------------------------------------------------------------------- */
 typedef struct model {
@@ -216,7 +217,7 @@ static void finish(model *m, uint32_t output, const char *name)
 {
     wa_error err = {0};
     wa_plan *p = NULL;
-    wa_plan_options o = {.target = {.target = WA_TARGET_WEBGPU, .software = software, .features = halved ? WA_FEATURE_F16 : 0, .tiles = &forced, .tile_count = forced.m_max != 0},
+    wa_plan_options o = {.target = {.target = WA_TARGET_WEBGPU, .software = software, .features = halved ? WA_FEATURE_F16 : 0, .tiles = forced, .tile_count = forced_count},
                          .precision = halved ? 16 : 32};
     for (uint32_t i = 0; i < m->g->node_count; i++) {
         wa_status s = wa__graph_infer_node(m->g, i, &err);
@@ -230,6 +231,7 @@ static void finish(model *m, uint32_t output, const char *name)
     assert_true(wa__graph_output(m->g, output));
     wa_status s = wa__plan_build(m->g, &o, &p, &err);
     if (s != WA_OK) fail_msg("%s: %s", name, err.message);
+    if (dispatches_wanted && p->dispatch_count != dispatches_wanted) fail_msg("%s: %u dispatches, not %u", name, p->dispatch_count, dispatches_wanted);
     for (uint32_t i = 0; i < p->segment_count; i++)
         if (p->segments[i].target != WA_TARGET_WEBGPU) fail_msg("%s runs on the CPU: %s", name, wa__plan_text(p, p->segments[i].reason));
     if (dump) {
@@ -331,12 +333,47 @@ static void tiles(void)
             char text[WA_GPU_TILE_TEXT], name[128];
             wa__gpu_tile_print(&list[t], text);
             snprintf(name, sizeof name, "tile %s of %dx%dx%d", text, (int)M, (int)K, (int)N);
-            forced = (wa_gpu_tile_row){UINT32_MAX, (uint32_t)N, (uint32_t)K, list[t]};
+            forced_count = 1;
+            forced[0] = (wa_gpu_tile_row){UINT32_MAX, (uint32_t)N, (uint32_t)K, list[t]};
             m->tolerance = 1e-4;
             finish(m, y, name);
         }
     }
-    forced.m_max = 0;
+    forced_count = 0;
+}
+
+/* Norms between products, which take them in on hardware: after a residual and before two readers, one of which is
+ * no product (form 0: the rows are kept), before two products (1), without a mean (2, as RMS norms), with a tail that
+ * the norm's columns do not divide; the tiles of both products are forced. */
+static void norms_in_products(void)
+{
+    static const char *const pairs[][2] = {{"straight 16x32 s4 u3", "straight 16x32 s2"}, {"staged 32x32/4x4 s2", "straight 8x64 u2"}, {"straight 16x32 s8", "staged 64x64/8x8"},
+                                           {"staged 64x64/4x4", "staged 32x32/4x4 s4"}, {"staged 64x128x16/8x8", "staged 16x64/4x4 s2"}};
+    for (unsigned i = 0; i < sizeof pairs / sizeof *pairs * 3; i++) {
+        unsigned form = i % 3;
+        int64_t M = i & 1 ? 37 : 70, K = 20, D = i & 2 ? 68 : 140, F = i & 4 ? 96 : 30;
+        model one = start(), *m = &one;
+        uint32_t x = input(m, SHAPE(WA_F32, 1, M, K)), skip = input(m, SHAPE(WA_F32, 1, M, D)), y, z, last;
+        y = OP(m, WA_OP_FusedMatMul, x, weight(m, SHAPE(WA_F32, K, D)), weight(m, SHAPE(WA_F32, D)), form == 1 ? WA_NONE : skip);
+        if (form == 2) y = OP(m, WA_OP_RMSNormalization, y, weight(m, SHAPE(WA_F32, D)));
+        else y = OP(m, WA_OP_LayerNormalization, y, weight(m, SHAPE(WA_F32, D)), form ? WA_NONE : weight(m, SHAPE(WA_F32, D)));
+        set_int(m, y, "axis", -1);
+        set_float(m, y, "epsilon", 1e-4f);
+        z = OP(m, WA_OP_FusedMatMul, y, weight(m, SHAPE(WA_F32, D, F)), weight(m, SHAPE(WA_F32, F)));
+        set_int(m, z, "act", 1);
+        last = form == 0 ? OP(m, WA_OP_Concat, z, y) : OP(m, WA_OP_Add, z, OP(m, WA_OP_FusedMatMul, y, weight(m, SHAPE(WA_F32, D, F))));
+        if (form == 0) set_int(m, last, "axis", 2);
+        forced[0] = (wa_gpu_tile_row){UINT32_MAX, (uint32_t)D, (uint32_t)K, {0}};
+        forced[1] = (wa_gpu_tile_row){UINT32_MAX, (uint32_t)F, (uint32_t)D, {0}};
+        assert_true(wa__gpu_tile_parse(pairs[i / 3][0], &forced[0].tile) && wa__gpu_tile_parse(pairs[i / 3][1], &forced[1].tile));
+        forced_count = 2;
+        char name[160];
+        snprintf(name, sizeof name, "norm %u between %s and %s", form, pairs[i / 3][0], pairs[i / 3][1]);
+        m->tolerance = 2e-4;
+        dispatches_wanted = halved ? 0 : 4; /* two products and a copy of two parts; three products and a sum */
+        finish(m, last, name);
+    }
+    forced_count = dispatches_wanted = 0;
 }
 
 static void attentions(void)
@@ -746,6 +783,7 @@ static void every_kernel(void **state)
         other_norms();
         if (software) continue; /* the rest has one form for every adapter */
         tiles();
+        norms_in_products();
         pools();
         elementwise();
         moves();
