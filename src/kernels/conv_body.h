@@ -2,75 +2,246 @@
 #include "kernels/conv.h"
 #include "kernels/vec_act.h"
 
-static void after(const wa_conv_after *t)
+/* --- columns of a product ----------------------------------------------------------------------------------- */
+
+typedef struct corners { /* where the first tap of 16 pixels reads: by axis, and in the plane */
+    int32_t z[WA_PANEL], y[WA_PANEL], x[WA_PANEL], at[WA_PANEL];
+} corners;
+
+static void corners_of(const wa_conv_columns *c, corners *out)
 {
-    for (int64_t r = 0; r < t->rows; r++) {
-        float *c = t->c + r * t->c_row;
-        const float *x = t->residual ? t->residual + r * t->c_row : NULL;
-        int64_t i = 0;
-        for (; i + V_LANES <= t->columns; i += V_LANES) {
-            vf v = v_load(c + i);
-            if (x) v = v + v_load(x + i);
-            v_store(c + i, v_activate(t->act, v, t->a, t->b));
-        }
-        if (i == t->columns) continue;
-        vf v = v_load_part(c + i, t->columns - i, 0.0f);
-        if (x) v = v + v_load_part(x + i, t->columns - i, 0.0f);
-        v_store_part(c + i, t->columns - i, v_activate(t->act, v, t->a, t->b));
+    const wa_window *w = c->window;
+    int64_t x = c->pixel % w->out[2], y = c->pixel / w->out[2] % w->out[1], z = c->pixel / (w->out[2] * w->out[1]);
+    for (int64_t j = 0; j < WA_PANEL; j++) {
+        bool there = j < c->pixels;
+        out->z[j] = there ? (int32_t)(z * w->stride[0] - w->begin[0]) : INT32_MIN / 2; /* outside, whatever the tap */
+        out->y[j] = (int32_t)(y * w->stride[1] - w->begin[1]);
+        out->x[j] = (int32_t)(x * w->stride[2] - w->begin[2]);
+        out->at[j] = there ? (int32_t)((out->z[j] * w->in[1] + out->y[j]) * w->in[2] + out->x[j]) : 0;
+        if (++x < w->out[2]) continue;
+        x = 0;
+        if (++y < w->out[1]) continue;
+        y = 0;
+        z++;
     }
 }
 
-/* x[0], x[stride], ... */
-V_INLINE vf load_strided(const float *x, int64_t stride)
+/* One tap of 16 pixels: which of them read inside, and whether those lie side by side. */
+typedef struct reach {
+    int32_t at[WA_PANEL]; /* in the plane; means nothing outside */
+    uint32_t inside;      /* bit j */
+    bool row;             /* at[j] == at[0] + j wherever it is inside */
+} reach;
+
+V_INLINE reach reach_of(const wa_window *w, const corners *c, int64_t tap)
 {
-    if (stride == 1) return v_load(x);
-    vf r;
-    for (int i = 0; i < V_LANES; i++) r[i] = x[i * stride];
+    int32_t dz = (int32_t)(tap / (w->kernel[2] * w->kernel[1]) * w->dilation[0]), dy = (int32_t)(tap / w->kernel[2] % w->kernel[1] * w->dilation[1]);
+    int32_t dx = (int32_t)(tap % w->kernel[2] * w->dilation[2]), d = (int32_t)((dz * w->in[1] + dy) * w->in[2] + dx);
+    reach r;
+#if defined(__AVX512F__)
+    __m512i at = _mm512_add_epi32(_mm512_loadu_si512(c->at), _mm512_set1_epi32(d)), step = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    __mmask16 in = _mm512_cmplt_epu32_mask(_mm512_add_epi32(_mm512_loadu_si512(c->z), _mm512_set1_epi32(dz)), _mm512_set1_epi32((int32_t)w->in[0]));
+    in = _mm512_mask_cmplt_epu32_mask(in, _mm512_add_epi32(_mm512_loadu_si512(c->y), _mm512_set1_epi32(dy)), _mm512_set1_epi32((int32_t)w->in[1]));
+    in = _mm512_mask_cmplt_epu32_mask(in, _mm512_add_epi32(_mm512_loadu_si512(c->x), _mm512_set1_epi32(dx)), _mm512_set1_epi32((int32_t)w->in[2]));
+    _mm512_storeu_si512(r.at, at);
+    r.inside = in;
+    r.row = _mm512_mask_cmpneq_epi32_mask(in, at, _mm512_add_epi32(_mm512_set1_epi32(r.at[0]), step)) == 0;
+#else
+    r.inside = 0;
+    r.row = true;
+    for (int j = 0; j < WA_PANEL; j++) {
+        r.at[j] = (int32_t)((uint32_t)c->at[j] + (uint32_t)d); /* right where it is inside */
+        bool in = (uint32_t)(c->z[j] + dz) < (uint64_t)w->in[0] && (uint32_t)(c->y[j] + dy) < (uint64_t)w->in[1] && (uint32_t)(c->x[j] + dx) < (uint64_t)w->in[2];
+        r.inside |= (uint32_t)in << j;
+        r.row = r.row && (!in || r.at[j] == (int32_t)((uint32_t)r.at[0] + (uint32_t)j));
+    }
+#endif
     return r;
 }
 
-typedef struct taps { /* of a line that read inside the input, per z and y */
-    const float *x, *w;
-} taps;
-enum { LINE_TAPS_MAX = 64 };
-
-static float one(const wa_conv_line *l, const taps *rows, int count, int64_t ox)
+/* `count` channels of one tap: rows of the panel out_step apart. */
+V_INLINE void copy_tap(const reach *r, const float *x, int64_t plane, int64_t count, float *out, int64_t out_step)
 {
-    const wa_window *w = l->window;
-    float sum = l->bias;
-    for (int r = 0; r < count; r++)
-        for (int64_t k = 0; k < w->kernel[2]; k++) {
-            int64_t at = ox * w->stride[2] - w->begin[2] + k * w->dilation[2];
-            if (at >= 0 && at < w->in[2]) sum += rows[r].x[at] * rows[r].w[k];
-        }
-    return sum;
+    if (r->inside == 0xffff && r->row) {
+        for (const float *from = x + r->at[0]; count > 0; count--, from += plane, out += out_step) memcpy(out, from, WA_PANEL * sizeof *out);
+        return;
+    }
+#if defined(__AVX512F__)
+    __mmask16 in = (__mmask16)r->inside;
+    if (r->row) { /* lanes that are masked away are not read */
+        const char *from = (const char *)x;
+        for (int64_t at = (int64_t)r->at[0] * 4; count > 0; count--, at += plane * 4, out += out_step) _mm512_storeu_ps(out, _mm512_maskz_loadu_ps(in, from + at));
+        return;
+    }
+    __m512i at = _mm512_loadu_si512(r->at);
+    for (; count > 0; count--, x += plane, out += out_step) _mm512_storeu_ps(out, _mm512_mask_i32gather_ps(_mm512_setzero_ps(), in, at, x, 4));
+#else
+    for (; count > 0; count--, x += plane, out += out_step)
+        for (int j = 0; j < WA_PANEL; j++) out[j] = r->inside >> j & 1 ? x[r->at[j]] : 0.0f;
+#endif
 }
 
-/* Eight outputs at a time where every tap of x lies inside, one at a time at the edges. */
-static void line(const wa_conv_line *l)
+static void columns(const wa_conv_columns *c)
 {
-    const wa_window *w = l->window;
-    taps rows[LINE_TAPS_MAX];
+    corners from;
+    corners_of(c, &from);
+    for (int64_t tap = 0; tap < c->taps; tap++) {
+        reach r = reach_of(c->window, &from, tap);
+        int64_t first = c->k_from > tap ? (c->k_from - tap + c->taps - 1) / c->taps : 0; /* channel */
+        int64_t row = first * c->taps + tap - c->k_from;
+        if (row < c->k) copy_tap(&r, c->x + first * c->in_size, c->in_size, (c->k - row + c->taps - 1) / c->taps, c->out + row * WA_PANEL, c->taps * WA_PANEL);
+    }
+}
+
+/* --- depthwise ------------------------------------------------------------------------------------------------ */
+
+/* Act and residual on n sums of an output row. */
+V_INLINE void put(const wa_conv_plane *p, int64_t at, int64_t n, vf v)
+{
+    if (p->residual) v = v + v_load_some(p->residual + at, n);
+    v_store_some(p->out + at, n, v_activate(p->act, v, p->act_a, p->act_b));
+}
+
+typedef struct taps { /* of a row that read inside the input, per z and y */
+    const float *x, *w;
+} taps;
+
+/* One row of outputs straight from the plane: for rows too long for a band. */
+static void long_row(const wa_conv_plane *p, int64_t z, int64_t y)
+{
+    const wa_window *w = p->window;
+    taps rows[WA_CONV_LINES];
     int count = 0;
     for (int64_t kz = 0; kz < w->kernel[0]; kz++)
         for (int64_t ky = 0; ky < w->kernel[1]; ky++) {
-            int64_t z = l->z * w->stride[0] - w->begin[0] + kz * w->dilation[0], y = l->y * w->stride[1] - w->begin[1] + ky * w->dilation[1];
-            if (z < 0 || z >= w->in[0] || y < 0 || y >= w->in[1]) continue;
-            rows[count++] = (taps){l->x + (z * w->in[1] + y) * w->in[2], l->w + (kz * w->kernel[1] + ky) * w->kernel[2]};
+            int64_t iz = z * w->stride[0] - w->begin[0] + kz * w->dilation[0], iy = y * w->stride[1] - w->begin[1] + ky * w->dilation[1];
+            if (iz < 0 || iz >= w->in[0] || iy < 0 || iy >= w->in[1]) continue;
+            rows[count++] = (taps){p->x + (iz * w->in[1] + iy) * w->in[2], p->w + (kz * w->kernel[1] + ky) * w->kernel[2]};
         }
-    int64_t s = w->stride[2], low = (w->begin[2] + s - 1) / s, span = w->in[2] - 1 + w->begin[2] - (w->kernel[2] - 1) * w->dilation[2];
-    int64_t high = span < 0 ? 0 : span / s + 1, ox = 0; /* [low, high): all taps inside */
-    if (high > w->out[2]) high = w->out[2];
-    for (; ox < low && ox < w->out[2]; ox++) l->out[ox] = one(l, rows, count, ox);
-    for (; ox + V_LANES <= high; ox += V_LANES) {
-        vf sum = v_set(l->bias);
-        for (int r = 0; r < count; r++) {
-            const float *x = rows[r].x + ox * s - w->begin[2];
-            for (int64_t k = 0; k < w->kernel[2]; k++) sum = v_fma(load_strided(x + k * w->dilation[2], s), v_set(rows[r].w[k]), sum);
+    int64_t line = (z * w->out[1] + y) * w->out[2];
+    for (int64_t ox = 0; ox < w->out[2]; ox += V_LANES) {
+        int64_t n = w->out[2] - ox < V_LANES ? w->out[2] - ox : V_LANES;
+        float sum[V_LANES] = {0};
+        for (int64_t j = 0; j < n; j++) {
+            sum[j] = p->bias;
+            for (int r = 0; r < count; r++)
+                for (int64_t k = 0; k < w->kernel[2]; k++) {
+                    int64_t at = (ox + j) * w->stride[2] - w->begin[2] + k * w->dilation[2];
+                    if (at >= 0 && at < w->in[2]) sum[j] += rows[r].x[at] * rows[r].w[k];
+                }
         }
-        v_store(l->out + ox, sum);
+        put(p, line + ox, n, v_load(sum));
     }
-    for (; ox < w->out[2]; ox++) l->out[ox] = one(l, rows, count, ox);
 }
 
-const wa_conv_isa WA_ISA(wa__conv) = {after, line};
+/* A band: the input's rows under some output rows, with padding in place and, where columns have a stride,
+ * one row for each residue, so that every tap reads side by side. */
+typedef struct band {
+    int64_t rows, span;        /* of output, of input (a plane) */
+    int64_t residues, row, plane; /* floats: of a row of one residue, of a z */
+    int64_t lead;              /* columns past the outputs that taps reach */
+} band;
+
+static bool band_of(const wa_window *w, band *b)
+{
+    int64_t wide = (w->kernel[2] - 1) * w->dilation[2], tall = (w->kernel[1] - 1) * w->dilation[1] + 1;
+    b->residues = w->stride[2];
+    b->lead = wide / w->stride[2];
+    b->row = (w->out[2] + b->lead + 2 * V_LANES) / V_LANES * V_LANES; /* whole vectors past the last output */
+    if (b->row > WA_CONV_ROOM || b->residues > 8 || tall > WA_CONV_ROOM) return false;
+    int64_t lines = WA_CONV_ROOM / (b->row * b->residues) / w->kernel[0]; /* of input, a z */
+    if (lines < tall) return false;
+    b->rows = (lines - tall) / w->stride[1] + 1;
+    if (b->rows > w->out[1]) b->rows = w->out[1];
+    b->span = (b->rows - 1) * w->stride[1] + tall;
+    b->plane = b->span * b->residues * b->row;
+    return true;
+}
+
+/* One input row (NULL: all padding) into its residues. */
+V_INLINE void fill_row(const wa_window *w, const band *b, const float *x, float *out)
+{
+    memset(out, 0, (size_t)(b->row * b->residues) * sizeof *out);
+    if (!x) return;
+    int64_t s = w->stride[2], need = (w->out[2] + b->lead) * s; /* padded columns [0, need) are read */
+    for (int64_t r = 0; r < b->residues; r++, out += b->row) {
+        int64_t i = w->begin[2] > r ? (w->begin[2] - r + s - 1) / s : 0, end = w->in[2] + w->begin[2]; /* padded column i*s + r */
+        if (end > need) end = need;
+        int64_t n = end - r > i * s ? (end - r - i * s + s - 1) / s : 0;
+        const float *from = x + i * s + r - w->begin[2];
+        if (s == 1) memcpy(out + i, from, (size_t)n * sizeof *out);
+        else if (s == 2) for (int64_t k = 0; k < n; k++) out[i + k] = from[2 * k];
+        else for (int64_t k = 0; k < n; k++) out[i + k] = from[k * s];
+    }
+}
+
+/* `wide` vectors of one output row; tap t reads at from + at[t]. */
+V_INLINE void band_sums(const wa_conv_plane *p, const float *from, const int32_t *at, int64_t count, int64_t out, int64_t n, const int wide)
+{
+    vf s[4];
+    for (int i = 0; i < wide; i++) s[i] = v_set(p->bias);
+    for (int64_t t = 0; t < count; t++) {
+        vf w = v_set(p->w[t]);
+        for (int i = 0; i < wide; i++) s[i] = v_fma(v_load(from + at[t] + i * V_LANES), w, s[i]);
+    }
+    for (int i = 0; i < wide; i++)
+        if (n > i * V_LANES) put(p, out + i * V_LANES, n - i * V_LANES, s[i]);
+}
+
+static void band_row(const wa_conv_plane *p, const float *from, const int32_t *at, int64_t count, int64_t out)
+{
+    int64_t left = p->window->out[2];
+    for (; left > 2 * V_LANES; left -= 4 * V_LANES, from += 4 * V_LANES, out += 4 * V_LANES) band_sums(p, from, at, count, out, left, left > 3 * V_LANES ? 4 : 3);
+    if (left > V_LANES) band_sums(p, from, at, count, out, left, 2);
+    else if (left > 0) band_sums(p, from, at, count, out, left, 1);
+}
+
+static void plane(const wa_conv_plane *p)
+{
+    enum { TAPS = 512 };
+    const wa_window *w = p->window;
+    band b;
+    int32_t at[TAPS];
+    int64_t count = wa__window_taps(w);
+    bool banded = count <= TAPS && band_of(w, &b);
+    for (int64_t t = 0; banded && t < count; t++) {
+        int64_t kz = t / (w->kernel[2] * w->kernel[1]), dy = t / w->kernel[2] % w->kernel[1] * w->dilation[1], dx = t % w->kernel[2] * w->dilation[2];
+        at[t] = (int32_t)(kz * b.plane + (dy * b.residues + dx % w->stride[2]) * b.row + dx / w->stride[2]);
+    }
+    for (int64_t z = 0; z < w->out[0]; z++)
+        for (int64_t y = 0; y < w->out[1]; y += banded ? b.rows : 1) {
+            if (!banded) {
+                long_row(p, z, y);
+                continue;
+            }
+            for (int64_t kz = 0; kz < w->kernel[0]; kz++)
+                for (int64_t i = 0; i < b.span; i++) {
+                    int64_t iz = z * w->stride[0] - w->begin[0] + kz * w->dilation[0], iy = y * w->stride[1] - w->begin[1] + i;
+                    bool in = iz >= 0 && iz < w->in[0] && iy >= 0 && iy < w->in[1];
+                    fill_row(w, &b, in ? p->x + (iz * w->in[1] + iy) * w->in[2] : NULL, p->room + kz * b.plane + i * b.residues * b.row);
+                }
+            for (int64_t i = 0; i < b.rows && y + i < w->out[1]; i++)
+                band_row(p, p->room + i * w->stride[1] * b.residues * b.row, at, count, (z * w->out[1] + y + i) * w->out[2]);
+        }
+}
+
+/* --- transposed ----------------------------------------------------------------------------------------------- */
+
+static void interleave(const float *a, const float *b, int64_t n, float bias, float *out)
+{
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        vq x, y;
+        memcpy(&x, a + i, sizeof x);
+        memcpy(&y, b + i, sizeof y);
+        vq low = __builtin_shufflevector(x, y, 0, 8, 1, 9, 2, 10, 3, 11) + bias, high = __builtin_shufflevector(x, y, 4, 12, 5, 13, 6, 14, 7, 15) + bias;
+        memcpy(out + 2 * i, &low, sizeof low);
+        memcpy(out + 2 * i + 8, &high, sizeof high);
+    }
+    for (; i < n; i++) {
+        out[2 * i] = a[i] + bias;
+        out[2 * i + 1] = b[i] + bias;
+    }
+}
+
+const wa_conv_isa WA_ISA(wa__conv) = {columns, plane, interleave};

@@ -50,5 +50,8 @@ const wa_gemm_isa *wa__gemm(void); /* for this processor */
 /* MatMul, Gemm, FusedMatMul in f32 with B in f32, f16 or bf16. */
 wa_status wa__matmul_fast(const wa_kernel_args *a, wa_error *err);
 bool wa__matmul_has_fast(const wa_kernel_args *a);
+/* B in panels: see wa__kernel_prepare. */
+size_t wa__matmul_prepare_bytes(const wa_kernel_args *a, uint32_t input);
+void wa__matmul_prepare(const wa_kernel_args *a, uint32_t input, void *dst);
 
 #endif

@@ -133,13 +133,13 @@ static bool packs(const wa_kernel_args *a, uint32_t input, wa_matmul *m)
     return m->n >= WA_PANEL / 2 && m->k > 0;
 }
 
-size_t wa__kernel_prepare_bytes(const wa_kernel_args *a, uint32_t input)
+size_t wa__matmul_prepare_bytes(const wa_kernel_args *a, uint32_t input)
 {
     wa_matmul m;
     return packs(a, input, &m) ? (size_t)ceil_div(m.n, WA_PANEL) * WA_PANEL * (size_t)m.k * sizeof(float) : 0;
 }
 
-void wa__kernel_prepare(const wa_kernel_args *a, uint32_t input, void *dst)
+void wa__matmul_prepare(const wa_kernel_args *a, uint32_t input, void *dst)
 {
     wa_matmul m;
     if (!packs(a, input, &m)) return;

@@ -1,0 +1,109 @@
+/* Convolutions as products: W [channels out, K] x columns [K, pixels], by the register tiles of gemm.h, W in
+ * bars where the plan packed it. Columns are packed a few panels of 16 pixels and WA_BLOCK_K of K at a time,
+ * so that they stay in the second-level cache while every row of W passes over them; a few rows of a
+ * pointwise convolution read the input in place. */
+#include "kernels/conv.h"
+
+enum { PANELS_MAX = 8, TASKS_A_THREAD = 4, ROWS_IN_PLACE = 48 };
+
+typedef struct job {
+    const wa_conv *c;
+    int64_t panels, panel_block, panel_blocks, row_block, row_blocks;
+    bool pointwise; /* pixel p of the output reads pixel p of the input and no other, for a few rows */
+} job;
+
+typedef struct place { /* of a task */
+    int64_t image, group, panel, panel_end, row, row_end;
+    const float *x; /* the group's first plane */
+} place;
+
+static place place_of(const job *g, uint32_t index)
+{
+    const wa_conv *c = g->c;
+    int64_t i = index, rows = i % g->row_blocks, panels = i / g->row_blocks % g->panel_blocks, rest = i / g->row_blocks / g->panel_blocks;
+    place p = {rest / c->w.groups, rest % c->w.groups, panels * g->panel_block, 0, rows * g->row_block, 0, NULL};
+    p.panel_end = wa__conv_least(p.panel + g->panel_block, g->panels);
+    p.row_end = wa__conv_least(p.row + g->row_block, c->channels_out);
+    p.x = c->x + (p.image * c->w.in_channels + p.group * c->channels_in) * c->in_size;
+    return p;
+}
+
+/* Rows [row, row + rows) of the group's weights from k_from on. */
+static void weights_of(const wa_conv *c, int64_t group, int64_t row, int64_t k_from, wa_gemm_tile *t)
+{
+    t->a_row = c->bars ? 1 : c->k;
+    t->a_k = c->bars ? WA_BAR : 1;
+    t->a = c->bars ? c->bars + ((group * wa__conv_ceil(c->channels_out, WA_BAR) + row / WA_BAR) * c->k + k_from) * WA_BAR + row % WA_BAR
+                   : c->weights + (group * c->channels_out + row) * c->k + k_from;
+}
+
+/* All rows of a task over the columns of one tile: b, with the strides in t. */
+static void rows_over(const job *g, const place *p, wa_gemm_tile *t, int64_t pixel, int64_t k_from)
+{
+    const wa_conv *c = g->c;
+    for (int64_t row = p->row; row < p->row_end; row += c->gemm->rows) {
+        int64_t channel = p->group * c->channels_out + row, at = (p->image * c->w.out_channels + channel) * c->out_size + pixel;
+        t->rows = (int)wa__conv_least(c->gemm->rows, p->row_end - row);
+        weights_of(c, p->group, row, k_from, t);
+        t->c = c->out + at;
+        t->row_addend = c->bias ? c->bias + channel : NULL;
+        t->residual = c->residual ? c->residual + at : NULL;
+        c->gemm->tile(t);
+    }
+}
+
+static void block(void *user, uint32_t index, uint32_t thread)
+{
+    const job *g = user;
+    const wa_conv *c = g->c;
+    float packed[PANELS_MAX * WA_BLOCK_K * WA_PANEL] __attribute__((aligned(64)));
+    place p = place_of(g, index);
+    int64_t step = c->gemm->panels;
+    (void)thread;
+    for (int64_t panel = p.panel; panel < p.panel_end; panel += PANELS_MAX) {
+        int64_t count = wa__conv_least(PANELS_MAX, p.panel_end - panel);
+        for (int64_t k_from = 0; k_from < c->k; k_from += WA_BLOCK_K) {
+            int64_t k = wa__conv_least(WA_BLOCK_K, c->k - k_from);
+            wa_conv_columns part = {.window = &c->w, .x = p.x, .in_size = c->in_size, .taps = c->taps, .k_from = k_from, .k = k};
+            for (int64_t i = 0; i < count; i += step) {
+                int64_t pixel = (panel + i) * WA_PANEL, left = c->out_size - pixel, columns = wa__conv_least(step * WA_PANEL, left);
+                bool in_place = g->pointwise && columns == step * WA_PANEL;
+                wa_gemm_tile t = {.b = in_place ? p.x + k_from * c->in_size + pixel : packed + i * WA_BLOCK_K * WA_PANEL, .b_row = in_place ? c->in_size : WA_PANEL,
+                                  .b_panel = in_place ? WA_PANEL : WA_BLOCK_K * WA_PANEL, .k = k, .c_row = c->out_size, .columns = (int)columns, .add = k_from > 0,
+                                  .last = k_from + k == c->k, .alpha = 1, .residual_row = c->out_size, .residual_first = true, .act = c->act, .act_a = c->act_a, .act_b = c->act_b};
+                for (int64_t s = 0; !in_place && s * WA_PANEL < columns; s++) {
+                    part.pixel = pixel + s * WA_PANEL;
+                    part.pixels = wa__conv_least(WA_PANEL, c->out_size - part.pixel);
+                    part.out = packed + (i + s) * WA_BLOCK_K * WA_PANEL;
+                    c->isa->columns(&part);
+                }
+                rows_over(g, &p, &t, pixel, k_from);
+            }
+        }
+    }
+}
+
+static bool pointwise(const wa_window *w)
+{
+    bool yes = true;
+    for (uint32_t i = 0; i < WA_WINDOW_AXES; i++) yes = yes && w->kernel[i] == 1 && w->stride[i] == 1 && w->begin[i] == 0 && w->in[i] == w->out[i];
+    return yes;
+}
+
+/* Tasks of up to PANELS_MAX panels and all rows, cut along rows while there are too few. */
+wa_status wa__conv_product(const wa_conv *c, const wa_kernel_args *a, wa_error *err)
+{
+    job g = {.c = c, .panels = wa__conv_ceil(c->out_size, WA_PANEL), .pointwise = pointwise(&c->w) && c->channels_out <= ROWS_IN_PLACE};
+    int64_t threads = wa__pool_threads(a->pool), fixed = c->w.batch * c->w.groups;
+    g.panel_block = wa__conv_least(g.panels, PANELS_MAX);
+    g.panel_blocks = wa__conv_ceil(g.panels, g.panel_block);
+    int64_t rows = threads > 1 ? wa__conv_ceil(threads * TASKS_A_THREAD, fixed * g.panel_blocks) : 1;
+    rows = wa__conv_least(rows, wa__conv_ceil(c->channels_out, 4 * WA_BAR));
+    g.row_block = wa__conv_ceil(wa__conv_ceil(c->channels_out, rows), WA_BAR) * WA_BAR;
+    g.row_blocks = wa__conv_ceil(c->channels_out, g.row_block);
+    int64_t tasks = fixed * g.panel_blocks * g.row_blocks;
+    if (tasks > UINT32_MAX) return wa__kernel_fail(a, err, WA_LIMIT, "%lld tasks are too many", (long long)tasks);
+    bool small = (double)c->out_size * (double)c->w.out_channels * (double)c->k * (double)c->w.batch < 32768; /* waking threads costs more */
+    wa__pool_run(small ? NULL : a->pool, (uint32_t)tasks, block, &g);
+    return WA_OK;
+}
