@@ -316,6 +316,17 @@ wa_status wa__os_random(void *out, size_t n, wa_error *err)
     return WA_OK;
 }
 
+void wa__os_large_pages(void *p, size_t bytes)
+{
+#if defined(MADV_HUGEPAGE)
+    enum { LARGE = 2 << 20 };
+    size_t skip = (0 - (uintptr_t)p) % LARGE;
+    if (bytes >= skip + LARGE) madvise((char *)p + skip, (bytes - skip) / LARGE * LARGE, MADV_HUGEPAGE);
+#else
+    (void)p, (void)bytes;
+#endif
+}
+
 uint32_t wa__os_cores(void)
 {
     cpu_set_t set;

@@ -58,6 +58,8 @@ double wa__os_now_ms(void);    /* monotonic */
 void wa__os_utc(char out[32]); /* "2026-11-24T16:17:32.123Z" */
 void wa__os_sleep_ms(uint32_t ms);
 wa_status wa__os_random(void *out, size_t n, wa_error *err) WA_MUST_CHECK; /* cryptographic */
+/* Asks for large pages under fresh memory that is read again and again; a hint. */
+void wa__os_large_pages(void *p, size_t bytes);
 uint32_t wa__os_cores(void); /* usable by this process, cgroup quota counted */
 uint64_t wa__os_memory_bytes(void);
 void wa__os_host(char *out, size_t n);

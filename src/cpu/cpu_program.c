@@ -87,20 +87,35 @@ static wa_status between(const wa_run_control *c, wa_run_progress *p, uint64_t m
     return WA_OK;
 }
 
-/* Packs one weight for the call that takes it as input k. */
-static wa_status panels(wa_cpu_program *g, uint32_t call_index, uint32_t k, uint8_t *const *buffers, bool *done, wa_error *err)
+static wa_status packs_into(const wa_cpu_program *g, uint32_t call_index, const wa_plan_weight *w, uint64_t bytes, wa_error *err)
+{
+    if (bytes > 0 && bytes <= w->dst_length) return WA_OK;
+    return wa__fail(err, WA_VERIFY, "\"%s\": weight \"%s\" packs into %llu bytes, the plan has %llu", wa__plan_text(g->plan, g->plan->calls[call_index].label),
+                    wa__plan_text(g->plan, w->name), (unsigned long long)bytes, (unsigned long long)w->dst_length);
+}
+
+/* Packs one weight for the call that takes it as input k; *read: its bytes in the files. From then on the
+ * input's own address is the packed form too, which nobody reads but as such. */
+static wa_status panels(wa_cpu_program *g, uint32_t call_index, uint32_t k, uint8_t *const *buffers, bool *done, uint64_t *read, wa_error *err)
 {
     const wa_plan_call *c = &g->plan->calls[call_index];
     uint32_t index = g->plan->operands[c->operand_first + k].index;
     const wa_plan_weight *w = &g->plan->weights[index];
     const wa_kernel_args *a = &g->calls[call_index].args;
-    size_t bytes = wa__kernel_prepare_bytes(a, k);
-    if (bytes == 0 || bytes > w->dst_length)
-        return wa__fail(err, WA_VERIFY, "\"%s\": weight \"%s\" packs into %zu bytes, the plan has %llu", wa__plan_text(g->plan, c->label),
-                        wa__plan_text(g->plan, w->name), bytes, (unsigned long long)w->dst_length);
+    wa_view *views = g->calls[call_index].args.out - c->in_count; /* inputs and outputs lie in one array */
     uint8_t *to = buffers[w->buffer] + w->dst_offset;
-    if (!done[index]) wa__kernel_prepare(a, k, to);
+    bool plain = w->p[1] == 0;
+    *read = 0;
+    WA_TRY(packs_into(g, call_index, w, plain ? wa__kernel_prepare_bytes(a, k) : wa__kernel_panels_bytes(w->p[1 + (w->p[3] != 0)], w->p[2 - (w->p[3] != 0)]), err));
+    for (uint32_t i = 0; !done[index] && i < w->p[0]; i++) {
+        const wa_plan_weight *x = w + i;
+        int64_t rows = x->p[1], cols = x->p[2];
+        if (plain) wa__kernel_prepare(a, k, to);
+        else wa__kernel_panels(weight_bytes(g, x), (wa_dtype)x->dtype, x->p[3], x->p[3] ? cols : rows, x->p[3] ? rows : cols, buffers[x->buffer] + x->dst_offset);
+        *read += x->length;
+    }
     done[index] = true;
+    views[k].data = to;
     const void **slots = WA_ARENA_NEW(&g->arena, const void *, a->in_count);
     if (!slots) return wa__no_memory(err, "a plan's calls");
     if (a->prepared) memcpy(slots, a->prepared, a->in_count * sizeof *slots);
@@ -130,9 +145,9 @@ wa_status wa__cpu_program_weights(wa_cpu_program *g, uint8_t *const *buffers, co
         for (uint32_t k = 0; k < p->calls[i].in_count; k++) {
             const wa_plan_operand *o = &p->operands[p->calls[i].operand_first + k];
             if (o->kind != WA_OPERAND_WEIGHT || p->weights[o->index].transform != WA_TRANSFORM_PACK_PANELS) continue;
-            uint64_t more = done[o->index] ? 0 : p->weights[o->index].length;
-            WA_TRY(panels(g, i, k, buffers, done, err));
-            WA_TRY(between(c, &progress, more, err));
+            uint64_t read;
+            WA_TRY(panels(g, i, k, buffers, done, &read, err));
+            WA_TRY(between(c, &progress, read, err));
         }
     return WA_OK;
 }

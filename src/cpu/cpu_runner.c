@@ -84,6 +84,7 @@ static block *make(cpu_runner *u, const wa_plan_buffer *b)
     m->kind = b->kind;
     m->size = b->size;
     u->bytes += m->size;
+    wa__os_large_pages(m, (size_t)b->size); /* fewer page entries to miss: 3 % of ResNet-50 */
     m->at = m->memory + (0 - (uintptr_t)m->memory) % BUFFER_ALIGN;
     return m;
 }

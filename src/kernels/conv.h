@@ -42,7 +42,6 @@ typedef struct wa_conv { /* what a call asks for */
     const wa_conv_isa *isa;
     wa_window w;
     const float *x, *weights, *bias, *residual;
-    const float *bars; /* the weights packed (gemm.h's A) by group, or NULL */
     float *out;
     int64_t channels_in, channels_out; /* of a group */
     int64_t taps, k, in_size, out_size;
@@ -53,10 +52,6 @@ typedef struct wa_conv { /* what a call asks for */
 /* Conv, ConvAct, ConvTranspose with every tensor f32. */
 bool wa__conv_has_fast(const wa_kernel_args *a);
 wa_status wa__conv_fast(const wa_kernel_args *a, wa_error *err);
-/* The weights in bars, which conv_product.c wants: see wa__kernel_prepare. */
-size_t wa__conv_prepare_bytes(const wa_kernel_args *a, uint32_t input);
-void wa__conv_prepare(const wa_kernel_args *a, uint32_t input, void *dst);
-
 wa_status wa__conv_product(const wa_conv *c, const wa_kernel_args *a, wa_error *err);
 wa_status wa__conv_transposed(const wa_conv *c, const wa_kernel_args *a, wa_error *err);
 

@@ -1,8 +1,6 @@
 /* Fast Conv, ConvAct and ConvTranspose of f32: checks, the choice between a product (conv_product.c), a
- * depthwise pass and the transposed form (conv_transposed.c), and weights packed at load. */
+ * depthwise pass and the transposed form (conv_transposed.c). */
 #include "kernels/conv.h"
-
-enum { BAR_ROWS_MIN = 4 }; /* smaller groups would be mostly padding */
 
 bool wa__conv_has_fast(const wa_kernel_args *a)
 {
@@ -37,7 +35,6 @@ static wa_status describe(const wa_kernel_args *a, wa_conv *c, wa_error *err)
     if (act < 0 || act >= WA_CONV_ACT_COUNT) return wa__kernel_fail(a, err, WA_INVALID_ARGUMENT, "act is %lld", (long long)act);
     c->x = a->in[0].data;
     c->weights = a->in[1].data;
-    c->bars = a->prepared && a->op != WA_OP_ConvTranspose ? a->prepared[1] : NULL;
     c->bias = bias ? a->in[2].data : NULL;
     c->residual = residual ? a->in[3].data : NULL;
     c->out = a->out[0].data;
@@ -89,29 +86,4 @@ wa_status wa__conv_fast(const wa_kernel_args *a, wa_error *err)
     bool small = (double)c.out_size * (double)tasks * (double)c.taps < 32768; /* waking threads costs more */
     wa__pool_run(small ? NULL : a->pool, (uint32_t)tasks, depthwise, &c);
     return WA_OK;
-}
-
-size_t wa__conv_prepare_bytes(const wa_kernel_args *a, uint32_t input)
-{
-    wa_window w;
-    bool conv = a->op == WA_OP_Conv || a->op == WA_OP_ConvAct;
-    if (!conv || input != 1 || !wa__conv_has_fast(a) || window_of(a, &w) || is_depthwise(&w) || w.out_channels / w.groups < BAR_ROWS_MIN) return 0;
-    int64_t bars = wa__conv_ceil(w.out_channels / w.groups, WA_BAR), k = w.in_channels / w.groups * wa__window_taps(&w), n = w.groups * bars * WA_BAR;
-    return k > 0 && n <= INT64_MAX / 8 / k ? (size_t)(n * k) * sizeof(float) : 0;
-}
-
-void wa__conv_prepare(const wa_kernel_args *a, uint32_t input, void *dst)
-{
-    wa_window w;
-    if (!wa__conv_prepare_bytes(a, input) || window_of(a, &w)) return;
-    const uint8_t *from = a->in[1].data; /* may lie at any address */
-    float *to = dst;
-    int64_t rows = w.out_channels / w.groups, k = w.in_channels / w.groups * wa__window_taps(&w);
-    for (int64_t g = 0; g < w.groups; g++)
-        for (int64_t row = 0; row < rows; row += WA_BAR, to += k * WA_BAR)
-            for (int64_t i = 0; i < WA_BAR; i++)
-                for (int64_t x = 0; x < k; x++) {
-                    to[x * WA_BAR + i] = 0;
-                    if (row + i < rows) memcpy(&to[x * WA_BAR + i], from + ((g * rows + row + i) * k + x) * 4, 4);
-                }
 }

@@ -1,5 +1,5 @@
-/* Convolutions as products: W [channels out, K] x columns [K, pixels], by the register tiles of gemm.h, W in
- * bars where the plan packed it. Columns are packed a few panels of 16 pixels and WA_BLOCK_K of K at a time,
+/* Convolutions as products: W [channels out, K] x columns [K, pixels], by the register tiles of gemm.h, W read
+ * in place (packed as tiles read it is no faster, and doubles its memory). Columns are packed a few panels of 16 pixels and WA_BLOCK_K of K at a time,
  * so that they stay in the second-level cache while every row of W passes over them; a few rows of a
  * pointwise convolution read the input in place. */
 #include "kernels/conv.h"
@@ -28,23 +28,37 @@ static place place_of(const job *g, uint32_t index)
     return p;
 }
 
-/* Rows [row, row + rows) of the group's weights from k_from on. */
-static void weights_of(const wa_conv *c, int64_t group, int64_t row, int64_t k_from, wa_gemm_tile *t)
-{
-    t->a_row = c->bars ? 1 : c->k;
-    t->a_k = c->bars ? WA_BAR : 1;
-    t->a = c->bars ? c->bars + ((group * wa__conv_ceil(c->channels_out, WA_BAR) + row / WA_BAR) * c->k + k_from) * WA_BAR + row % WA_BAR
-                   : c->weights + (group * c->channels_out + row) * c->k + k_from;
-}
-
-/* All rows of a task over the columns of one tile: b, with the strides in t. */
-static void rows_over(const job *g, const place *p, wa_gemm_tile *t, int64_t pixel, int64_t k_from)
+/* The columns of up to PANELS_MAX panels from `panel` on, rows [k_from, k_from + k); tiles say where they lie. */
+static void columns_of(const job *g, const place *p, int64_t panel, int64_t count, int64_t k_from, int64_t k, float *packed, wa_gemm_tile *tiles)
 {
     const wa_conv *c = g->c;
-    for (int64_t row = p->row; row < p->row_end; row += c->gemm->rows) {
-        int64_t channel = p->group * c->channels_out + row, at = (p->image * c->w.out_channels + channel) * c->out_size + pixel;
+    int64_t step = c->gemm->panels;
+    wa_conv_columns part = {.window = &c->w, .x = p->x, .in_size = c->in_size, .taps = c->taps, .k_from = k_from, .k = k};
+    for (int64_t i = 0; i < count; i += step) {
+        int64_t pixel = (panel + i) * WA_PANEL, columns = wa__conv_least(step * WA_PANEL, c->out_size - pixel);
+        bool in_place = g->pointwise && columns == step * WA_PANEL;
+        tiles[i / step] = (wa_gemm_tile){.b = in_place ? p->x + k_from * c->in_size + pixel : packed + i * WA_BLOCK_K * WA_PANEL, .b_row = in_place ? c->in_size : WA_PANEL,
+                                         .b_panel = in_place ? WA_PANEL : WA_BLOCK_K * WA_PANEL, .k = k, .a_row = c->k, .a_k = 1, .c_row = c->out_size, .columns = (int)columns, .add = k_from > 0,
+                                         .last = k_from + k == c->k, .alpha = 1, .residual_row = c->out_size, .residual_first = true, .act = c->act, .act_a = c->act_a, .act_b = c->act_b};
+        for (int64_t s = 0; !in_place && s * WA_PANEL < columns; s++) {
+            part.pixel = pixel + s * WA_PANEL;
+            part.pixels = wa__conv_least(WA_PANEL, c->out_size - part.pixel);
+            part.out = packed + (i + s) * WA_BLOCK_K * WA_PANEL;
+            c->isa->columns(&part);
+        }
+    }
+}
+
+/* One tile of rows over all columns: its weights stay in the first-level cache. */
+static void rows_over(const job *g, const place *p, int64_t row, int64_t panel, int64_t count, int64_t k_from, wa_gemm_tile *tiles)
+{
+    const wa_conv *c = g->c;
+    int64_t channel = p->group * c->channels_out + row, step = c->gemm->panels;
+    for (int64_t i = 0; i < count; i += step) {
+        wa_gemm_tile *t = &tiles[i / step];
+        int64_t at = (p->image * c->w.out_channels + channel) * c->out_size + (panel + i) * WA_PANEL;
         t->rows = (int)wa__conv_least(c->gemm->rows, p->row_end - row);
-        weights_of(c, p->group, row, k_from, t);
+        t->a = c->weights + channel * c->k + k_from;
         t->c = c->out + at;
         t->row_addend = c->bias ? c->bias + channel : NULL;
         t->residual = c->residual ? c->residual + at : NULL;
@@ -57,28 +71,14 @@ static void block(void *user, uint32_t index, uint32_t thread)
     const job *g = user;
     const wa_conv *c = g->c;
     float packed[PANELS_MAX * WA_BLOCK_K * WA_PANEL] __attribute__((aligned(64)));
+    wa_gemm_tile tiles[PANELS_MAX];
     place p = place_of(g, index);
-    int64_t step = c->gemm->panels;
     (void)thread;
     for (int64_t panel = p.panel; panel < p.panel_end; panel += PANELS_MAX) {
         int64_t count = wa__conv_least(PANELS_MAX, p.panel_end - panel);
         for (int64_t k_from = 0; k_from < c->k; k_from += WA_BLOCK_K) {
-            int64_t k = wa__conv_least(WA_BLOCK_K, c->k - k_from);
-            wa_conv_columns part = {.window = &c->w, .x = p.x, .in_size = c->in_size, .taps = c->taps, .k_from = k_from, .k = k};
-            for (int64_t i = 0; i < count; i += step) {
-                int64_t pixel = (panel + i) * WA_PANEL, left = c->out_size - pixel, columns = wa__conv_least(step * WA_PANEL, left);
-                bool in_place = g->pointwise && columns == step * WA_PANEL;
-                wa_gemm_tile t = {.b = in_place ? p.x + k_from * c->in_size + pixel : packed + i * WA_BLOCK_K * WA_PANEL, .b_row = in_place ? c->in_size : WA_PANEL,
-                                  .b_panel = in_place ? WA_PANEL : WA_BLOCK_K * WA_PANEL, .k = k, .c_row = c->out_size, .columns = (int)columns, .add = k_from > 0,
-                                  .last = k_from + k == c->k, .alpha = 1, .residual_row = c->out_size, .residual_first = true, .act = c->act, .act_a = c->act_a, .act_b = c->act_b};
-                for (int64_t s = 0; !in_place && s * WA_PANEL < columns; s++) {
-                    part.pixel = pixel + s * WA_PANEL;
-                    part.pixels = wa__conv_least(WA_PANEL, c->out_size - part.pixel);
-                    part.out = packed + (i + s) * WA_BLOCK_K * WA_PANEL;
-                    c->isa->columns(&part);
-                }
-                rows_over(g, &p, &t, pixel, k_from);
-            }
+            columns_of(g, &p, panel, count, k_from, wa__conv_least(WA_BLOCK_K, c->k - k_from), packed, tiles);
+            for (int64_t row = p.row; row < p.row_end; row += c->gemm->rows) rows_over(g, &p, row, panel, count, k_from, tiles);
         }
     }
 }
@@ -98,8 +98,8 @@ wa_status wa__conv_product(const wa_conv *c, const wa_kernel_args *a, wa_error *
     g.panel_block = wa__conv_least(g.panels, PANELS_MAX);
     g.panel_blocks = wa__conv_ceil(g.panels, g.panel_block);
     int64_t rows = threads > 1 ? wa__conv_ceil(threads * TASKS_A_THREAD, fixed * g.panel_blocks) : 1;
-    rows = wa__conv_least(rows, wa__conv_ceil(c->channels_out, 4 * WA_BAR));
-    g.row_block = wa__conv_ceil(wa__conv_ceil(c->channels_out, rows), WA_BAR) * WA_BAR;
+    rows = wa__conv_least(rows, wa__conv_ceil(c->channels_out, 4 * WA_ROWS_MAX));
+    g.row_block = wa__conv_ceil(wa__conv_ceil(c->channels_out, rows), WA_ROWS_MAX) * WA_ROWS_MAX;
     g.row_blocks = wa__conv_ceil(c->channels_out, g.row_block);
     int64_t tasks = fixed * g.panel_blocks * g.row_blocks;
     if (tasks > UINT32_MAX) return wa__kernel_fail(a, err, WA_LIMIT, "%lld tasks are too many", (long long)tasks);

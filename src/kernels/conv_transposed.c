@@ -62,7 +62,7 @@ static void pack(const wa_conv *c, const float *x, int64_t k, int64_t pixel, int
 static void pixels_over(const job *g, const place *p, int64_t row, int64_t row_end, int64_t pixel, int64_t pixels, float *packed)
 {
     const wa_conv *c = g->c;
-    float sums[WA_BAR * WA_TILE_MAX] __attribute__((aligned(64)));
+    float sums[WA_ROWS_MAX * WA_TILE_MAX] __attribute__((aligned(64)));
     int64_t width = c->channels_out * c->taps, step = c->gemm->panels * WA_PANEL;
     for (int64_t first = row; row < row_end; row += c->gemm->rows) {
         int64_t rows = wa__conv_least(c->gemm->rows, row_end - row);

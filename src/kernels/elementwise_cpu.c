@@ -53,7 +53,9 @@ static void gather(const job *g, uint32_t i, int64_t at, int64_t n, float *out)
         int64_t base = 0, run = o->rank ? o->dims[last] - index[last] : 1, stride = o->rank ? g->strides[i][last] : 0;
         for (uint32_t d = 0; d < o->rank; d++) base += index[d] * g->strides[i][d];
         if (run > n) run = n;
-        for (int64_t k = 0; k < run; k++) out[k] = from[base + k * stride];
+        if (stride == 1) memcpy(out, from + base, (size_t)run * sizeof *out);
+        else
+            for (int64_t k = 0; k < run; k++) out[k] = from[base]; /* a last axis has stride 1 or 0 */
         out += run;
         n -= run;
         if (!o->rank) return;
@@ -62,38 +64,46 @@ static void gather(const job *g, uint32_t i, int64_t at, int64_t n, float *out)
     }
 }
 
-static void one_block(const job *g, int64_t at, int64_t n, float (*room)[WA_EW_BLOCK])
+typedef struct room { /* of a task */
+    float in[WA_KERNEL_OPERANDS_MAX][WA_EW_BLOCK], step[WA_EW_FAST_STEPS][WA_EW_BLOCK], imm[WA_EW_FAST_STEPS][WA_EW_BLOCK];
+} room;
+
+/* Whole blocks are read and written where they lie; a short one goes through the room, whole vectors of it. */
+static void one_block(const job *g, int64_t at, int64_t n, room *m)
 {
     const wa_ew_chain *c = &g->chain;
-    int64_t padded = (n + 15) / 16 * 16; /* whole vectors in every form */
-    float *imm = (float *)room[c->input_count + c->step_count];
-    for (uint32_t i = 0; i < c->input_count; i++)
-        if (g->a->in[i].type.dtype != WA_DTYPE_NONE) gather(g, i, at, n, room[i]);
+    bool whole = n == WA_EW_BLOCK;
+    int64_t padded = (n + WA_EW_VECTOR - 1) / WA_EW_VECTOR * WA_EW_VECTOR;
+    const float *value[WA_KERNEL_OPERANDS_MAX + WA_EW_FAST_STEPS];
+    for (uint32_t i = 0; i < c->input_count; i++) {
+        if (g->a->in[i].type.dtype == WA_DTYPE_NONE) continue;
+        value[i] = whole && g->dense[i] ? (const float *)g->a->in[i].data + at : m->in[i];
+        if (value[i] != m->in[i]) continue;
+        gather(g, i, at, n, m->in[i]);
+        memset(m->in[i] + n, 0, (size_t)(padded - n) * sizeof(float));
+    }
+    float *out = (float *)g->a->out[0].data + at;
     for (uint32_t s = 0; s < c->step_count; s++) {
         const wa_ew_step *p = &c->step[s];
+        float *to = whole && s + 1 == c->step_count ? out : m->step[s];
         const float *x[3] = {NULL, NULL, NULL};
-        for (int k = 0; k < 3; k++) {
-            if (p->arg[k] == WA_EW_ABSENT) continue;
-            if (p->arg[k] >= 0) x[k] = room[p->arg[k]];
-            else {
-                float *fill = imm + k * WA_EW_BLOCK;
-                for (int64_t e = 0; e < padded; e++) fill[e] = c->imm[-1 - p->arg[k]];
-                x[k] = fill;
-            }
-        }
-        g->step(p->op, x[0], x[1], x[2], padded, room[c->input_count + s]);
+        for (int k = 0; k < 3; k++)
+            if (p->arg[k] != WA_EW_ABSENT) x[k] = p->arg[k] >= 0 ? value[p->arg[k]] : m->imm[-1 - p->arg[k]];
+        g->step(p->op, x[0], x[1], x[2], padded, to);
+        value[c->input_count + s] = to;
     }
-    memcpy((float *)g->a->out[0].data + at, room[c->input_count + c->step_count - 1], (size_t)n * sizeof(float));
+    if (!whole) memcpy(out, m->step[c->step_count - 1], (size_t)n * sizeof(float));
 }
 
 static void task(void *user, uint32_t index, uint32_t thread)
 {
     const job *g = user;
-    float room[WA_KERNEL_OPERANDS_MAX + WA_EW_FAST_STEPS + 3][WA_EW_BLOCK] __attribute__((aligned(64)));
+    room m __attribute__((aligned(64)));
     (void)thread;
-    memset(room, 0, sizeof room); /* lanes past the end compute with zeros */
+    for (uint32_t i = 0; i < g->chain.imm_count; i++)
+        for (int64_t e = 0; e < WA_EW_BLOCK; e++) m.imm[i][e] = g->chain.imm[i];
     int64_t at = (int64_t)index * BLOCKS_A_TASK * WA_EW_BLOCK, end = at + BLOCKS_A_TASK * WA_EW_BLOCK < g->count ? at + BLOCKS_A_TASK * WA_EW_BLOCK : g->count;
-    for (; at < end; at += WA_EW_BLOCK) one_block(g, at, end - at < WA_EW_BLOCK ? end - at : WA_EW_BLOCK, room);
+    for (; at < end; at += WA_EW_BLOCK) one_block(g, at, end - at < WA_EW_BLOCK ? end - at : WA_EW_BLOCK, &m);
 }
 
 wa_status wa__ew_fast(const wa_kernel_args *a, wa_error *err)

@@ -3,10 +3,11 @@
 #define WA_ELEMENTWISE_VEC_H
 #include "kernels/elementwise.h"
 
-#define WA_EW_BLOCK     512
+#define WA_EW_BLOCK      512
+#define WA_EW_VECTOR     16 /* floats; every form's vectors divide it */
 #define WA_EW_FAST_STEPS 16
 
-/* One step over n floats (a multiple of 16); operands that are absent are NULL. False: no such step. */
+/* One step over n floats (a multiple of WA_EW_VECTOR); operands that are absent are NULL. False: no such step. */
 typedef void (*wa_ew_step_fn)(wa_op op, const float *a, const float *b, const float *c, int64_t n, float *out);
 void wa__ew_step_cpu(wa_op op, const float *a, const float *b, const float *c, int64_t n, float *out);
 void wa__ew_step_avx2(wa_op op, const float *a, const float *b, const float *c, int64_t n, float *out);

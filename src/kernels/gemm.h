@@ -1,8 +1,8 @@
 /* The register-tile matrix product that MatMul, Gemm, FusedMatMul, attention and convolutions share.
  *
- * Packed B ("panels"): ceil(n/16) panels, each [k][16] floats, columns past n are 0. Packed A ("bars"):
- * ceil(m/12) bars, each [k][12], rows past m are 0. Both are the same on every machine, so that a plan's
- * sizes are; a tile takes as many rows of a bar and as many panels as this processor's registers hold.
+ * Packed B ("panels"): ceil(n/16) panels, each [k][16] floats, columns past n are 0. They are the
+ * same on every machine, so that a plan's sizes are; a tile takes as many rows and panels as this
+ * processor's registers hold. A is read in place.
  * One call computes rows x columns of C over k [k_from, k_to): the caller blocks k so that a panel's
  * block stays in L1. Sums run along k in order in one register each, whatever the blocking, so that
  * results do not depend on tiles or threads. */
@@ -11,7 +11,7 @@
 #include "kernels/matmul.h"
 
 #define WA_PANEL    16
-#define WA_BAR      12 /* every form's rows divide it */
+#define WA_ROWS_MAX 12 /* of a tile in any form, each of which divides it */
 #define WA_BLOCK_K  384
 #define WA_TILE_MAX 32 /* columns of a tile in any form */
 
@@ -50,8 +50,5 @@ const wa_gemm_isa *wa__gemm(void); /* for this processor */
 /* MatMul, Gemm, FusedMatMul in f32 with B in f32, f16 or bf16. */
 wa_status wa__matmul_fast(const wa_kernel_args *a, wa_error *err);
 bool wa__matmul_has_fast(const wa_kernel_args *a);
-/* B in panels: see wa__kernel_prepare. */
-size_t wa__matmul_prepare_bytes(const wa_kernel_args *a, uint32_t input);
-void wa__matmul_prepare(const wa_kernel_args *a, uint32_t input, void *dst);
 
 #endif

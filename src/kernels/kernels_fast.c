@@ -20,18 +20,6 @@ wa_kernel_fn wa__kernel_fast(wa_op op, const wa_kernel_args *a)
     }
 }
 
-size_t wa__kernel_prepare_bytes(const wa_kernel_args *a, uint32_t input)
-{
-    size_t panels = wa__matmul_prepare_bytes(a, input);
-    return panels ? panels : wa__conv_prepare_bytes(a, input);
-}
-
-void wa__kernel_prepare(const wa_kernel_args *a, uint32_t input, void *dst)
-{
-    if (wa__matmul_prepare_bytes(a, input)) wa__matmul_prepare(a, input, dst);
-    else wa__conv_prepare(a, input, dst);
-}
-
 size_t wa__kernel_scratch(const wa_kernel_args *a)
 {
     (void)a;

@@ -50,7 +50,7 @@ static const float *rows_of_a(const job *g, const float *a, int64_t row, int row
 static void panel_rows(const job *g, const float *a, float *c, const float *b, int64_t b_panel, int64_t column, int64_t row, int64_t row_end, int64_t k_from, int64_t k, int64_t c_at)
 {
     const wa_matmul *m = &g->m;
-    float room_a[WA_BAR * WA_BLOCK_K], room_c[WA_BAR * WA_TILE_MAX];
+    float room_a[WA_ROWS_MAX * WA_BLOCK_K], room_c[WA_ROWS_MAX * WA_TILE_MAX];
     const float *residual = m->residual == WA_MATMUL_NONE ? NULL : (const float *)g->a->in[m->residual].data + c_at;
     for (; row < row_end; row += g->isa->rows) {
         wa_gemm_tile t = {.a_k = 1, .b = b, .b_row = WA_PANEL, .b_panel = b_panel, .k = k, .c = c + row * m->n + column, .c_row = m->n, .add = k_from > 0,
@@ -133,16 +133,19 @@ static bool packs(const wa_kernel_args *a, uint32_t input, wa_matmul *m)
     return m->n >= WA_PANEL / 2 && m->k > 0;
 }
 
-size_t wa__matmul_prepare_bytes(const wa_kernel_args *a, uint32_t input)
+size_t wa__kernel_prepare_bytes(const wa_kernel_args *a, uint32_t input)
 {
     wa_matmul m;
     return packs(a, input, &m) ? (size_t)ceil_div(m.n, WA_PANEL) * WA_PANEL * (size_t)m.k * sizeof(float) : 0;
 }
 
-void wa__matmul_prepare(const wa_kernel_args *a, uint32_t input, void *dst)
+void wa__kernel_prepare(const wa_kernel_args *a, uint32_t input, void *dst)
 {
     wa_matmul m;
-    if (!packs(a, input, &m)) return;
-    const wa_view *b = &a->in[1];
-    for (int64_t j = 0; j < m.n; j += WA_PANEL) wa__gemm()->pack(b->data, b->type.dtype, m.trans_b, m.n, m.k, j, 0, m.k, (float *)dst + j * m.k);
+    if (packs(a, input, &m)) wa__kernel_panels(a->in[1].data, a->in[1].type.dtype, m.trans_b, m.k, m.n, dst);
+}
+
+void wa__kernel_panels(const void *b, wa_dtype dtype, bool transposed, int64_t k, int64_t n, void *dst)
+{
+    for (int64_t j = 0; j < n; j += WA_PANEL) wa__gemm()->pack(b, dtype, transposed, n, k, j, 0, k, (float *)dst + j * k);
 }

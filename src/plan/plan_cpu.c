@@ -37,9 +37,20 @@ static wa_plan_operand *push_operand(wa_plan_builder *b, const wa_tensor_type *t
 
 static uint32_t last_operand(const wa_plan_builder *b) { return (uint32_t)b->sec[WA_SEC_OPERANDS].count - 1; }
 
-static bool weight_matrix(wa_op op, uint32_t input)
+/* Whether the kernel packs this constant at load, and what it is made of. Pieces must lie side by side at
+ * whole panels, and be B itself, not its transpose. */
+static bool packs(const wa_plan_builder *b, const wa_kernel_args *a, uint32_t i, uint32_t root, wa_plan_pieces *e, size_t *bytes)
 {
-    return (op == WA_OP_MatMul || op == WA_OP_Gemm || op == WA_OP_FusedMatMul) && input == 1;
+    *bytes = wa__kernel_prepare_bytes(a, i);
+    if (!*bytes || !wa__plan_pieces(b->g, root, e)) return false;
+    if (e->plain) return true;
+    bool product = a->op == WA_OP_MatMul || a->op == WA_OP_Gemm || a->op == WA_OP_FusedMatMul;
+    if (!product || wa__attr_int(a->attrs, a->attr_count, "transB", 0)) return false;
+    for (uint32_t k = 0; k < e->count; k++) {
+        wa_dtype d = b->g->values[e->piece[k].value].type.dtype;
+        if (e->piece[k].row || e->piece[k].col % WA_PLAN_PANEL || (d != WA_F32 && d != WA_F16 && d != WA_BF16)) return false;
+    }
+    return true;
 }
 
 static wa_status push_input(wa_plan_builder *b, const wa_kernel_args *a, uint32_t i, uint32_t value)
@@ -54,6 +65,12 @@ static wa_status push_input(wa_plan_builder *b, const wa_kernel_args *a, uint32_
         wa__plan_block_use(b, WA_MEM_CPU, place->block[WA_MEM_CPU], b->step);
         return wa__plan_fix_add(b, WA_SEC_OPERANDS, last_operand(b), WA_MEM_CPU, place->block[WA_MEM_CPU], 0, 0);
     }
+    wa_plan_pieces e;
+    size_t packed;
+    if (packs(b, a, i, root, &e, &packed)) {
+        o->kind = WA_OPERAND_WEIGHT;
+        return wa__plan_host_panels(b, &e, packed, &o->index);
+    }
     WA_TRY(wa__plan_const_cpu(b, root));
     if (place->weight == WA_NONE) {
         o->index = place->buffer[WA_MEM_CPU];
@@ -62,8 +79,7 @@ static wa_status push_input(wa_plan_builder *b, const wa_kernel_args *a, uint32_
     }
     o->kind = WA_OPERAND_WEIGHT;
     o->index = place->weight;
-    size_t packed = weight_matrix(a->op, i) && a->in[i].data ? wa__kernel_prepare_bytes(a, i) : 0;
-    return packed ? wa__plan_host_panels(b, place->weight, packed, &o->index) : WA_OK;
+    return WA_OK;
 }
 
 /* Views as the kernel will see them; data only where a constant's bytes are known now. */

@@ -24,6 +24,7 @@ void *wa__plan_section_ptr(const wa_plan *p, uint32_t section);
 void wa__plan_section_set(wa_plan *p, uint32_t section, void *ptr, uint64_t count);
 
 #define WA_PLAN_ALIGN_CPU 64u
+#define WA_PLAN_PANEL     16u /* columns that a packed matrix keeps together: kernels/gemm.h */
 #define WA_PLAN_ALIGN_GPU 256u
 #define WA_PLAN_BINDINGS_MAX 8u
 #define WA_PLAN_GRID_MAX 65535u
@@ -168,8 +169,8 @@ bool wa__plan_pieces(const wa_graph *g, uint32_t value, wa_plan_pieces *out);
 bool wa__plan_view_op(wa_op op);
 /* Puts a constant expression where CPU calls find it; fills the place. */
 wa_status wa__plan_const_cpu(wa_plan_builder *b, uint32_t value);
-/* Weight record like `weight`, packed into panels of the host's weight buffer. */
-wa_status wa__plan_host_panels(wa_plan_builder *b, uint32_t weight, uint64_t bytes, uint32_t *out);
+/* Records that pack a constant for a kernel, in the host's weight buffer; out: the first of e->count. */
+wa_status wa__plan_host_panels(wa_plan_builder *b, const wa_plan_pieces *e, uint64_t bytes, uint32_t *out);
 /* A weight record of a whole constant: source, offset, length, name and dtype set, for `buffer`. */
 wa_status wa__plan_weight_add(wa_plan_builder *b, const wa_value *v, uint32_t buffer, wa_plan_weight **out);
 

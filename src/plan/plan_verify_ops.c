@@ -82,6 +82,26 @@ wa_status wa__plan_verify_gpu(const wa_plan *p, wa_error *err)
     return s;
 }
 
+/* --- packed weights ------------------------------------------------------------------------------- */
+/* Pieces of a packed matrix, see plan_const.c: each has its type and its place among the panels of the whole. */
+static wa_status check_pieces(const wa_plan *p, const wa_plan_operand *o, uint32_t operand, uint64_t bytes, wa_error *err)
+{
+    const wa_plan_weight *w = &p->weights[o->index];
+    uint64_t n = o->rank ? (uint64_t)o->dims[o->rank - 1] : 0, k = n ? bytes / sizeof(float) / n : 0, at = 0;
+    if (o->dtype != WA_F32 || !k || w->p[0] > p->weight_count - o->index) return FAIL("operand %u is no matrix of %u packed pieces", operand, w->p[0]);
+    for (uint32_t i = 0, count = w->p[0]; i < count; i++) {
+        const wa_plan_weight *x = w + i;
+        uint64_t rows = x->p[1], cols = x->p[2], own_k = x->p[3] ? cols : rows, own_n = x->p[3] ? rows : cols;
+        bool type = x->dtype == WA_F32 || x->dtype == WA_F16 || x->dtype == WA_BF16;
+        bool place = x->dst_offset == w->dst_offset + at * k * sizeof(float) && at % WA_PLAN_PANEL == 0 && x->dst_length >= wa__kernel_panels_bytes(own_k, own_n);
+        if (x->transform != WA_TRANSFORM_PACK_PANELS || x->buffer != w->buffer || x->p[0] != count - i || !type || own_k != k || own_n == 0 || own_n > n - at ||
+            rows * cols * wa__dtype_size((wa_dtype)x->dtype) != x->length || !place)
+            return FAIL("operand %u: piece %u of its packed weight does not fit", operand, i);
+        at += own_n;
+    }
+    return at == n ? WA_OK : FAIL("operand %u: its packed pieces are %llu columns of %llu", operand, (unsigned long long)at, (unsigned long long)n);
+}
+
 /* --- calls -------------------------------------------------------------------------------------- */
 static wa_status check_operand(const wa_plan *p, uint32_t i, uint64_t *bytes, wa_error *err)
 {
@@ -96,10 +116,13 @@ static wa_status check_operand(const wa_plan *p, uint32_t i, uint64_t *bytes, wa
     }
     if (o->kind != WA_OPERAND_WEIGHT || o->index >= p->weight_count) return FAIL("operand %u names weight %u of %u", i, o->index, p->weight_count);
     const wa_plan_weight *w = &p->weights[o->index];
+    bool packed = w->transform == WA_TRANSFORM_PACK_PANELS;
+    if (packed && w->p[1]) return o->offset ? FAIL("operand %u is inside a packed weight", i) : check_pieces(p, o, i, *bytes, err);
+    if (packed && w->p[0] != 1) return FAIL("operand %u: its weight is packed from %u pieces of no size", i, w->p[0]);
     if (o->offset || w->length != *bytes || w->dtype != o->dtype) return FAIL("operand %u does not have its weight's type", i);
-    if (w->buffer != WA_NONE && w->transform != WA_TRANSFORM_PACK_PANELS) return FAIL("operand %u: its weight is not in place", i);
+    if (w->buffer != WA_NONE && !packed) return FAIL("operand %u: its weight is not in place", i);
     unsigned unit = wa__dtype_size((wa_dtype)w->dtype);
-    if (unit > 1 && w->offset % unit) return FAIL("operand %u: its weight is not aligned", i);
+    if (!packed && unit > 1 && w->offset % unit) return FAIL("operand %u: its weight is not aligned", i);
     return WA_OK;
 }
 

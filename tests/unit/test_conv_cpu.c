@@ -64,10 +64,6 @@ static void compare(wa_op op, const geometry *g, uint32_t act, wa_pool *pool)
     if (residual && !bias) in[2] = none;
     wa_error err = {0};
     assert_true(wa__conv_has_fast(&a));
-    size_t bytes = below(2) ? wa__conv_prepare_bytes(&a, 1) : 0;
-    const void *prepared[4] = {NULL};
-    float *bars = bytes ? wa__alloc(bytes, 1) : NULL;
-    if (bars) wa__conv_prepare(&a, 1, bars), prepared[1] = bars, a.prepared = prepared;
     assert_ok(wa__conv_fast(&a, &err), err);
     a.out = &want;
     assert_ok(wa__kernel_ref(op)(&a, &err), err);
@@ -78,7 +74,6 @@ static void compare(wa_op op, const geometry *g, uint32_t act, wa_pool *pool)
                      (long long)g->in, (long long)g->out, act, (long long)i, (double)have, (double)need);
     }
     in[2] = kept;
-    wa__free(bars);
     for (int i = 0; i < 4; i++) wa__free(in[i].data);
     wa__free(out.data);
     wa__free(want.data);

@@ -132,6 +132,83 @@ static void lying_panels(void **state)
     stop(&f);
 }
 
+/* B made of three constants side by side: f32 as it lies, f16 widened, f32 transposed; each is packed into its
+ * own panels of one matrix. The last is no whole panel. */
+enum { PIECES_N = 32 + 16 + 11 };
+static uint16_t halves[K * 16];
+static float turned[11 * K];
+
+static wa_plan *make_pieces(wa_run_source *sources)
+{
+    wa_graph *g = NULL;
+    wa_plan *p = NULL;
+    wa_error err = {0};
+    for (int i = 0; i < 1024; i++) numbers[i] = (float)(i * 37 % 101) / 101.0f - 0.5f;
+    for (int i = 0; i < K * 16; i++) halves[i] = (uint16_t)(0x3000 + i * 7 % 1500);
+    for (int i = 0; i < 11 * K; i++) turned[i] = (float)(i * 17 % 89) / 89.0f - 0.5f;
+    assert_ok(wa__graph_create(&g, &err), err);
+    wa__graph_source(g, WA_STR("model.bin"), numbers, sizeof numbers);
+    wa_tensor_type xt = {WA_F32, 2, {M, K}}, at = {WA_F32, 2, {K, 32}}, bt = {WA_F16, 2, {K, 16}}, ct = {WA_F32, 2, {11, K}};
+    uint32_t x = wa__graph_input(g, WA_STR("x"), &xt), a = wa__graph_const(g, WA_STR("a"), &at, numbers, 0);
+    uint32_t b = wa__graph_const(g, WA_STR("b"), &bt, halves, -1), c = wa__graph_const(g, WA_STR("c"), &ct, turned, -1);
+    b = wa__graph_add(g, WA_OP_Cast, (uint32_t[]){b}, 1);
+    (void)wa__node_set_int(g, g->node_count - 1, "to", WA_F32);
+    c = wa__graph_add(g, WA_OP_Transpose, (uint32_t[]){c}, 1);
+    uint32_t w = wa__graph_add(g, WA_OP_Concat, (uint32_t[]){a, b, c}, 3);
+    (void)wa__node_set_int(g, g->node_count - 1, "axis", 1);
+    uint32_t y = wa__graph_add(g, WA_OP_MatMul, (uint32_t[]){x, w}, 2);
+    for (uint32_t i = 0; i < g->node_count; i++) assert_ok(wa__graph_infer_node(g, i, &err), err);
+    wa__graph_output(g, y);
+    assert_ok(wa__plan_build(g, &(wa_plan_options){.target = {.target = WA_TARGET_CPU}, .model_cid = "bafytest", .batch = M}, &p, &err), err);
+    wa__graph_free(g);
+    *sources = (wa_run_source){(const uint8_t *)numbers, sizeof numbers};
+    return p;
+}
+
+static void pieces(void **state)
+{
+    (void)state;
+    wa_run_source source;
+    wa_error err = {0};
+    wa_plan *p = make_pieces(&source);
+    float x[M * K], y[M * PIECES_N];
+    for (int i = 0; i < M * K; i++) x[i] = (float)(i * 13 % 29) / 29.0f - 0.4f;
+    wa_view in = {{WA_F32, 2, {M, K}}, x}, out = {{WA_F32, 2, {M, PIECES_N}}, y};
+    wa_runner *r;
+    uint32_t h, first = 0;
+    assert_int_equal(p->call_count, 1); /* nothing computes the matrix */
+    assert_ok(wa__plan_verify(p, &err), err);
+    assert_ok(wa__cpu_runner_create(1, &r, &err), err);
+    assert_ok(r->ops->load(r, p, &source, 1, NULL, &h, &err), err);
+    assert_ok(r->ops->run(r, h, 0, &in, 1, &out, 1, NULL, NULL, &err), err);
+    for (int i = 0; i < M; i++)
+        for (int j = 0; j < PIECES_N; j++) {
+            double want = 0;
+            for (int k = 0; k < K; k++) {
+                float w = j < 32 ? numbers[k * 32 + j] : j < 48 ? wa__f16_to_f32(halves[k * 16 + j - 32]) : turned[(j - 48) * K + k];
+                want += (double)x[i * K + k] * (double)w;
+            }
+            if (!(fabs(want - (double)y[i * PIECES_N + j]) < 1e-5)) fail_msg("y[%d,%d] is %g, expected %g", i, j, (double)y[i * PIECES_N + j], want);
+        }
+    while (p->weights[first].transform != WA_TRANSFORM_PACK_PANELS) first++;
+    wa_plan_weight good = p->weights[first + 1], *w = &p->weights[first + 1];
+    static const int lies = 6;
+    for (int lie = 0; lie < lies; lie++) {
+        *w = good;
+        if (lie == 0) w->p[1]--;
+        if (lie == 1) w->dst_offset += 64;
+        if (lie == 2) w->p[3] = 1;
+        if (lie == 3) w->transform = WA_TRANSFORM_NONE;
+        if (lie == 4) w->p[0] = 5;
+        if (lie == 5) w->dst_length -= 64;
+        if (wa__plan_verify(p, &err) == WA_OK) fail_msg("lie %d of a packed piece was believed", lie);
+    }
+    *w = good;
+    assert_ok(wa__plan_verify(p, &err), err);
+    r->ops->free(r);
+    wa__plan_free(p);
+}
+
 static void segments(void **state)
 {
     (void)state;
@@ -179,6 +256,6 @@ static void no_memory(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(runs), cmocka_unit_test(refuses), cmocka_unit_test(lying_panels), cmocka_unit_test(segments), cmocka_unit_test(no_memory)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(runs), cmocka_unit_test(refuses), cmocka_unit_test(lying_panels), cmocka_unit_test(pieces), cmocka_unit_test(segments), cmocka_unit_test(no_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
