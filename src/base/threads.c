@@ -1,21 +1,25 @@
-/* See threads.h. Workers wait on a generation number: they spin for a short while, since the next
- * loop of a model run comes within microseconds, then sleep on a condition. */
+/* See threads.h. A loop is published as a ticket: the loop's number and the next index to take. Workers take
+ * indices from it and spin for a short while when there are none, since the next loop of a model run comes within
+ * microseconds; then they sleep on a condition. A loop is over when every index is done: a worker that the
+ * system keeps from running holds up nothing but the index that it took. */
 #include "base/threads.h"
 #include "base/mem.h"
 #include "base/os.h"
+#include <sched.h>
 #include <stdatomic.h>
 
-enum { SPIN_NS = 100000 };
+enum { SPIN_NS = 100000, YIELD_SPINS = 1 << 16 }; /* the latter about a millisecond: a yield may cost several */
+#define INDEX_NONE UINT32_MAX /* of a ticket while its loop is being set up */
 
 struct wa_pool {
     uint32_t thread_count; /* with the caller */
     pthread_t *threads;
     pthread_mutex_t mutex;
     pthread_cond_t wake;
-    atomic_uint generation, next, busy, sleepers;
+    _Atomic uint64_t ticket; /* loop << 32 | next index */
+    atomic_uint count, left, sleepers;
     atomic_bool stop;
-    uint32_t count;
-    void (*fn)(void *, uint32_t, uint32_t);
+    void (*fn)(void *, uint32_t, uint32_t); /* stay as they are while an index of the loop is taken */
     void *user;
 };
 
@@ -31,38 +35,57 @@ static inline void relax(void)
 #endif
 }
 
-static void drain(wa_pool *p, uint32_t thread)
+/* The loop of the ticket, but `seen` while the next one is being set up. */
+static uint32_t loop_of(uint64_t ticket, uint32_t seen) { return (uint32_t)ticket == INDEX_NONE ? seen : (uint32_t)(ticket >> 32); }
+
+/* Takes an index. The count belongs to the ticket's loop if the ticket is still the same when it is taken: the
+ * next loop's count is written only after a ticket of no index. */
+static bool take(wa_pool *p, uint32_t *index)
 {
-    for (uint32_t i; (i = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed)) < p->count;) p->fn(p->user, i, thread);
+    uint64_t t = atomic_load_explicit(&p->ticket, memory_order_acquire);
+    while ((uint32_t)t < atomic_load_explicit(&p->count, memory_order_acquire))
+        if (atomic_compare_exchange_weak_explicit(&p->ticket, &t, t + 1, memory_order_acq_rel, memory_order_acquire)) {
+            *index = (uint32_t)t;
+            return true;
+        }
+    return false;
 }
 
-static unsigned await_generation(wa_pool *p, unsigned seen)
+static void drain(wa_pool *p, uint32_t thread)
+{
+    for (uint32_t i; take(p, &i);) {
+        p->fn(p->user, i, thread);
+        atomic_fetch_sub_explicit(&p->left, 1, memory_order_release);
+    }
+}
+
+/* Returns when there is another loop than `seen`. */
+static uint32_t await_loop(wa_pool *p, uint32_t seen)
 {
     uint64_t end = wa__os_now_ns() + SPIN_NS;
     for (unsigned spins = 0;; spins++) {
-        unsigned g = atomic_load_explicit(&p->generation, memory_order_acquire);
-        if (g != seen || atomic_load_explicit(&p->stop, memory_order_relaxed)) return g;
+        uint32_t now = loop_of(atomic_load_explicit(&p->ticket, memory_order_acquire), seen);
+        if (now != seen || atomic_load_explicit(&p->stop, memory_order_relaxed)) return now;
         relax();
         if ((spins & 63) == 63 && wa__os_now_ns() > end) break;
     }
     pthread_mutex_lock(&p->mutex);
     atomic_fetch_add(&p->sleepers, 1);
-    while (atomic_load(&p->generation) == seen && !atomic_load(&p->stop)) pthread_cond_wait(&p->wake, &p->mutex);
+    while (loop_of(atomic_load(&p->ticket), seen) == seen && !atomic_load(&p->stop)) pthread_cond_wait(&p->wake, &p->mutex);
     atomic_fetch_sub(&p->sleepers, 1);
     pthread_mutex_unlock(&p->mutex);
-    return atomic_load(&p->generation);
+    return loop_of(atomic_load(&p->ticket), seen);
 }
 
 static void *worker(void *arg)
 {
     worker_arg a = *(worker_arg *)arg;
     wa__free(arg);
-    unsigned seen = 0;
+    uint32_t seen = 0;
     for (;;) {
-        seen = await_generation(a.pool, seen);
+        seen = await_loop(a.pool, seen);
         if (atomic_load(&a.pool->stop)) return NULL;
         drain(a.pool, a.thread);
-        atomic_fetch_sub_explicit(&a.pool->busy, 1, memory_order_release);
     }
 }
 
@@ -115,17 +138,21 @@ void wa__pool_run(wa_pool *p, uint32_t count, void (*fn)(void *, uint32_t, uint3
         for (uint32_t i = 0; i < count; i++) fn(user, i, 0);
         return;
     }
+    uint64_t loop = (atomic_load_explicit(&p->ticket, memory_order_relaxed) >> 32) + 1;
+    atomic_store(&p->ticket, loop << 32 | INDEX_NONE);
     p->fn = fn;
     p->user = user;
-    p->count = count;
-    atomic_store_explicit(&p->next, 0, memory_order_relaxed);
-    atomic_store_explicit(&p->busy, p->thread_count - 1, memory_order_relaxed);
-    atomic_fetch_add(&p->generation, 1);
+    atomic_store_explicit(&p->left, count, memory_order_relaxed);
+    atomic_store(&p->count, count);
+    atomic_store(&p->ticket, loop << 32);
     if (atomic_load(&p->sleepers) > 0) {
         pthread_mutex_lock(&p->mutex);
         pthread_cond_broadcast(&p->wake);
         pthread_mutex_unlock(&p->mutex);
     }
     drain(p, 0);
-    while (atomic_load_explicit(&p->busy, memory_order_acquire) > 0) relax();
+    for (unsigned spins = 0; atomic_load_explicit(&p->left, memory_order_acquire) > 0; spins++) {
+        relax();
+        if (spins >= YIELD_SPINS) sched_yield(); /* more threads than cores: let the one that is late run */
+    }
 }
