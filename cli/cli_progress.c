@@ -38,17 +38,19 @@ void cli_progress(const char *what, uint64_t done, uint64_t total, bool bytes)
     if (t - state.last < 0.05 && done != total) return;
     state.last = t;
     state.shown = true;
+    double spent = t - state.start, unit = bytes ? 1e6 : 1;
+    const char *name = bytes ? " MB" : "";
     if (total == 0) {
-        fprintf(stderr, "\r\033[K%s ...", what);
+        if (done == 0) fprintf(stderr, "\r\033[K%s ...", what);
+        else fprintf(stderr, "\r\033[K%s %.0f%s, %.0f%s/s", what, (double)done / unit, name, (double)done / unit / (spent > 0.05 ? spent : 0.05), name);
         return;
     }
-    double part = (double)done / (double)total, spent = t - state.start;
+    double part = (double)done / (double)total;
     char bar[31];
     int filled = (int)(part * 30);
     memset(bar, '-', 30);
     memset(bar, '#', (size_t)(filled < 0 ? 0 : filled > 30 ? 30 : filled));
     bar[30] = 0;
-    double unit = bytes ? 1e6 : 1;
-    fprintf(stderr, "\r\033[K%s [%s] %.0f/%.0f%s", what, bar, (double)done / unit, (double)total / unit, bytes ? " MB" : "");
-    if (spent > 0.2 && done) fprintf(stderr, ", %.0f%s/s, %.0f s left", (double)done / unit / spent, bytes ? " MB" : "", spent * (1 - part) / part);
+    fprintf(stderr, "\r\033[K%s [%s] %.0f/%.0f%s", what, bar, (double)done / unit, (double)total / unit, name);
+    if (spent > 0.2 && done) fprintf(stderr, ", %.0f%s/s, %.0f s left", (double)done / unit / spent, name, spent * (1 - part) / part);
 }

@@ -1,16 +1,19 @@
 /* webaccel run: texts or named tensors through a model. */
 #include "cli.h"
+#include "cli_lines.h"
+#include <errno.h>
 #include <jansson.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { INPUTS_MAX = 64 };
 
 typedef struct run_state {
     const cli_args *args;
     bool jsonl, said_memory;
-    size_t rows;
+    cli_lines *lines; /* of standard input, NULL: texts from the command line */
+    wa_accelerator *accelerator;
 } run_state;
 
 static void on_progress(void *user, const wa_progress *p)
@@ -23,45 +26,27 @@ static void on_progress(void *user, const wa_progress *p)
             fprintf(stderr, "memory: %.1f MB predicted on the target\n", (double)p->predicted_bytes / 1e6);
         }
     }
-    cli_progress(p->stage, p->done, p->total, strcmp(p->stage, "load") == 0);
+    uint64_t total = p->total;
+    if (s->lines && strcmp(p->stage, "run") == 0) { /* an estimate until all is read */
+        total = cli_lines_expected(s->lines);
+        if (total && total <= p->done) total = p->done + 1;
+    }
+    if (s->jsonl && strcmp(p->stage, "run") == 0 && fflush(stdout) != 0 && s->accelerator) wa_accelerator_cancel(s->accelerator); /* nobody reads */
+    /* Rows on a terminal and a bar do not go together. */
+    if (!s->jsonl || strcmp(p->stage, "run") != 0 || !isatty(1)) cli_progress(p->stage, p->done, total, strcmp(p->stage, "load") == 0);
 }
 
 static void on_row(void *user, size_t index, const float *vector, size_t count)
 {
-    run_state *s = user;
-    cli_progress_end();
-    printf("{\"index\":%zu,\"output\":[", index);
-    for (size_t i = 0; i < count; i++) {
-        if (isfinite((double)vector[i])) printf(i ? ",%.9g" : "%.9g", (double)vector[i]);
-        else printf(i ? ",null" : "null");
-    }
-    printf("]}\n");
-    fflush(stdout);
-    s->rows++;
+    (void)user;
+    if (isatty(1)) cli_progress_end();
+    cli_print_row(stdout, index, vector, count);
 }
 
-/* All lines of stdin; *texts and each line are malloc'd. */
-static bool read_lines(char ***texts, size_t *count)
+static wa_next_status next_line(void *user, uint32_t wait_ms, const char **text)
 {
-    size_t cap = 0, n = 0, line_cap = 0;
-    char *line = NULL, **list = NULL;
-    bool ok = true;
-    for (ssize_t len; ok && (len = getline(&line, &line_cap, stdin)) >= 0;) {
-        while (len > 0 && (line[len - 1] == '\n' || line[len - 1] == '\r')) line[--len] = 0;
-        if (n == cap) {
-            cap = cap ? cap * 2 : 64;
-            char **grown = realloc(list, cap * sizeof *list);
-            ok = grown != NULL;
-            if (ok) list = grown;
-        }
-        if (ok) ok = (list[n] = strdup(line)) != NULL;
-        if (ok) n++;
-    }
-    free(line);
-    if (!ok) fprintf(stderr, "webaccel run: out of memory after %zu lines\n", n);
-    *texts = list;
-    *count = n;
-    return ok;
+    run_state *s = user;
+    return cli_lines_next(s->lines, wait_ms, text);
 }
 
 /* "NAME=FILE" or "NAME=FILE:f32[1,3]". */
@@ -206,7 +191,7 @@ static int run(const cli_args *a)
 {
     wa_accelerate_options o = WA_ACCELERATE_OPTIONS_INIT;
     if (!options(a, &o)) return CLI_EXIT_USAGE;
-    run_state state = {a, cli_has(a, "jsonl"), false, 0};
+    run_state state = {a, cli_has(a, "jsonl"), false, NULL, NULL};
     o.progress = on_progress;
     o.user = &state;
     if (state.jsonl) o.row = on_row;
@@ -214,8 +199,6 @@ static int run(const cli_args *a)
     wa_named_tensor inputs[INPUTS_MAX] = {0};
     wa_tensor_file *files[INPUTS_MAX] = {0};
     static char names[INPUTS_MAX][256];
-    char **lines = NULL;
-    size_t line_count = 0;
     wa_error err = {0};
     wa_status s = WA_OK;
     int code = 0;
@@ -234,22 +217,25 @@ static int run(const cli_args *a)
     wa_accelerator *acc = s == WA_OK ? cli_accelerator(a, &code) : NULL;
     if (s != WA_OK) code = cli_fail(a, s, &err);
     if (!acc) goto done;
+    state.accelerator = acc;
     o.texts = (const char *const *)a->words + 1;
     o.text_count = (size_t)a->word_count - 1;
     if (o.text_count == 1 && strcmp(o.texts[0], "-") == 0) {
-        if (!read_lines(&lines, &line_count)) code = wa_status_exit(WA_NO_MEMORY);
-        o.texts = (const char *const *)lines;
-        o.text_count = line_count;
+        state.lines = cli_lines_open(STDIN_FILENO);
+        o.texts = NULL;
+        o.text_count = 0;
+        o.next = next_line;
     }
-    if (code == 0) {
-        s = wa_accelerate(acc, &o, &r, &err);
-        code = s == WA_OK ? finish(a, r, state.jsonl) : cli_fail(a, s, &err);
+    s = o.next && !state.lines ? WA_NO_MEMORY : wa_accelerate(acc, &o, &r, &err);
+    if (s == WA_OK && state.lines && cli_lines_error(state.lines)) {
+        snprintf(err.message, sizeof err.message, "standard input cannot be read: %s", strerror(cli_lines_error(state.lines)));
+        s = WA_IO;
     }
+    code = s == WA_OK ? finish(a, r, state.jsonl) : cli_fail(a, s, &err);
 done:
     wa_result_free(r);
     wa_accelerator_free(acc);
-    for (size_t i = 0; i < line_count; i++) free(lines[i]);
-    free(lines);
+    cli_lines_close(state.lines);
     for (size_t i = 0; i < INPUTS_MAX; i++) wa_tensor_file_free(files[i]);
     return code;
 }
@@ -266,7 +252,7 @@ static const cli_option run_options[] = {
     {"precision-error", "on|off", "compare the first outputs with 32 bits on the CPU (default: on below 32 bits)", 0, "on off"},
     {"mixed-precision", NULL, "keep the sensitive parts in 32 bits, at any --precision", 0, NULL},
     {"runs", "N", "measured runs after the first (default 1)", 'n', NULL},
-    {"batch", "N", "texts in one run at most (default 32)", 0, NULL},
+    {"batch", "N", "texts in one run at most (default 32; of more lines than that as many as a budget of tokens allows)", 0, NULL},
     {"timeout", "SECONDS", "of one run (default 300)", 0, NULL},
     {"simulate", NULL, "run on the CPU in place of the browser asked for, and say so", 0, NULL},
     {"no-fallback", NULL, "fail when the target asked for is not to be had", 0, NULL},

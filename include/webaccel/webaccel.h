@@ -93,6 +93,8 @@ typedef struct wa_progress {
     uint64_t predicted_bytes; /* of target memory; 0 until planned. Set before the browser starts. */
 } wa_progress;
 
+typedef enum wa_next_status { WA_NEXT_END = 0, WA_NEXT_TEXT = 1, WA_NEXT_WAIT = 2 } wa_next_status;
+
 typedef struct wa_accelerate_options {
     size_t struct_size;
     const char *model;      /* path of a file or folder, or CID[/path] */
@@ -111,7 +113,7 @@ typedef struct wa_accelerate_options {
     bool no_fallback; /* fail when the target asked for is not to be had */
     uint32_t runs;       /* measured runs after the first (1) */
     uint32_t timeout_ms; /* of each run; 0: 300,000 */
-    uint32_t batch_max;  /* rows in one run (32) */
+    uint32_t batch_max;  /* rows in one run; 0: 32, or of more texts than that by a budget of tokens (0) */
     bool profile;        /* measure every kernel */
     void (*progress)(void *user, const wa_progress *p);
     /* Called for each text in input order as it comes, when set; vector is borrowed. */
@@ -120,10 +122,15 @@ typedef struct wa_accelerate_options {
     /* Compare the first outputs with 32 bits on the CPU (precision_error in the result); default: on where
      * precision is 16, 8 or 4. Once a model, precision and target: it is remembered under the home. */
     wa_choice precision_error;
+    /* In place of `texts`, for more than memory holds: gives the next text, borrowed until the next call; WA_NEXT_WAIT
+     * when none came within about wait_ms, WA_NEXT_END when none will. Called on a thread of the accelerator's, at
+     * most two windows of 4096 texts ahead of the rows that are out. With `row` set too, rows are not kept: the
+     * result has no output. */
+    wa_next_status (*next)(void *user, uint32_t wait_ms, const char **text);
 } wa_accelerate_options;
 #define WA_ACCELERATE_OPTIONS_INIT                                                                 \
     {sizeof(wa_accelerate_options), NULL, NULL, NULL, NULL, 0, NULL, 0, NULL, NULL, 0, false,      \
-     WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, false, false, 1, 0, 32, false, NULL, NULL, NULL, WA_CHOICE_DEFAULT}
+     WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, false, false, 1, 0, 0, false, NULL, NULL, NULL, WA_CHOICE_DEFAULT, NULL}
 
 typedef struct wa_result wa_result;
 

@@ -48,6 +48,8 @@ typedef struct api_model {
 
 wa_status api_model_open(wa_accelerator *a, const char *ref, const char *model_type, api_model **out, wa_error *err) WA_MUST_CHECK;
 wa_status api_model_tokenizer(api_model *m, wa_error *err) WA_MUST_CHECK; /* loads it once */
+/* A text's token ids, cut to the model's length; its tokenizer and embed must have been read (api_reader.c). */
+wa_status api_encode(const api_model *m, wa_str text, wa_encoding *out, wa_error *err) WA_MUST_CHECK;
 wa_status api_model_embed(api_model *m, wa_error *err) WA_MUST_CHECK; /* pooling and lengths; again once the tokenizer is there */
 void api_model_free(api_model *m);
 /* The value that pooling starts from: a float [batch, tokens, hidden] output, by name or the first;
@@ -77,6 +79,14 @@ typedef struct api_tuned api_tuned;
  * the device type of the WebNN context that it must have, NULL: an adapter is what it must have. */
 wa_status api_page_connect(wa_accelerator *a, wa_browser *b, const char *webnn, uint32_t limit_ms, wa_runner **out, wa_error *err) WA_MUST_CHECK;
 
+typedef struct api_bucket { /* a further plan of the model that is loaded, for texts of another size */
+    wa_plan *plan;
+    wa_run_source *sources;
+    uint32_t handle, batch, length;
+    uint64_t used;
+} api_bucket;
+enum { API_BUCKETS_MAX = 26 };
+
 typedef struct api_session { /* an open browser with its page, or the CPU */
     wa_runner *runner;
     wa_browser *browser; /* NULL for the CPU */
@@ -86,7 +96,9 @@ typedef struct api_session { /* an open browser with its page, or the CPU */
     /* what is loaded now: */
     wa_plan *plan;
     wa_run_source *sources;
-    uint32_t handle;
+    uint32_t handle, lanes;  /* lanes: runs in flight that the plan is loaded for */
+    api_bucket buckets[API_BUCKETS_MAX];
+    uint32_t bucket_count;
     wa_program *program;     /* in place of a plan: a model that runs in stages, */
     uint32_t program_precision; /* of that precision, a bit more where mixed */
     const api_model *loaded; /* whose files the plan or program uses */
@@ -120,6 +132,9 @@ wa_status api_session_webnn(wa_accelerator *a, const char *name, const char *dev
 /* Loads plan (taken, also on failure) into the session in place of what was there. */
 void api_session_unload(api_session *s);
 wa_status api_session_load(wa_accelerator *a, api_session *s, const api_model *m, wa_plan *plan, const wa_run_control *c, wa_error *err) WA_MUST_CHECK;
+/* Loads one more plan (taken, also on failure) of the model that is loaded: what it can share it shares. */
+wa_status api_session_add(api_session *s, const api_model *m, wa_plan *plan, uint32_t batch, uint32_t length, const wa_run_control *c, api_bucket **out, wa_error *err) WA_MUST_CHECK;
+void api_session_remove(api_session *s, api_bucket *b);
 /* The same for a model whose shapes or control flow depend on data. The last one loaded stays when the
  * model is the same by CID. */
 wa_status api_session_stage(wa_accelerator *a, api_session *s, const api_model *m, const api_shape *shape, wa_error *err) WA_MUST_CHECK;

@@ -1,6 +1,6 @@
-/* wa_accelerate: model -> target -> plan -> runs -> result. Texts are tokenised and padded to one
- * bucket for the whole request; named tensors go in as they are. */
-#include "api_int.h"
+/* wa_accelerate: model -> target -> plan -> runs -> result. Texts that fit one run are padded to one bucket;
+ * more of them, or a source without end, become a stream (api_stream.c); named tensors go in as they are. */
+#include "api_stream.h"
 #include "base/log.h"
 #include "plan/plan_nn.h"
 #include <stdlib.h>
@@ -12,6 +12,8 @@ typedef struct job {
     api_model *m;
     api_choice choice;
     api_shape shape;
+    api_stream *stream; /* NULL: one bucket for all */
+    api_stream_report streamed;
     wa_encoding *texts; /* one a text */
     uint32_t *order;    /* of the texts: as they came */
     size_t token_count;
@@ -47,23 +49,16 @@ static wa_run_control control(job *j)
     return (wa_run_control){j->o->timeout_ms ? j->o->timeout_ms : 300000, &j->a->cancel, on_load, j, 0};
 }
 
-/* --- inputs ----------------------------------------------------------------------------------- */
+enum { BATCH_MAX = 32 }; /* rows of a run where neither the user nor a stream says */
 
-/* sentence_bert_config.json's do_lower_case works on the text, before the tokenizer. */
-static wa_status encode(job *j, wa_str text, uint32_t limit, wa_encoding *out, wa_error *err)
+/* More texts than one run takes, run once. Measuring repeats a whole request, in one bucket. */
+static bool streams(const job *j)
 {
-    static const wa_bert_normalizer lower = {false, false, false, true};
-    wa_buf valid, lowered;
-    if (!j->m->embed.lowercase) return wa__tokenizer_encode(j->m->tokenizer, text, NULL, limit, out, err);
-    wa__buf_init(&valid, 4 * WA_LIMIT_TEXT_BYTES);
-    wa__buf_init(&lowered, 4 * WA_LIMIT_TEXT_BYTES);
-    wa_status s = wa__utf8_lossy(text, &valid, err);
-    if (s == WA_OK) s = wa__bert_normalize(&lower, (wa_str){valid.ptr, valid.len}, &lowered, err);
-    if (s == WA_OK) s = wa__tokenizer_encode(j->m->tokenizer, (wa_str){lowered.ptr, lowered.len}, NULL, limit, out, err);
-    wa__buf_done(&valid);
-    wa__buf_done(&lowered);
-    return s;
+    const wa_accelerate_options *o = j->o;
+    return o->next || (o->text_count > (o->batch_max ? o->batch_max : BATCH_MAX) && o->runs <= 1 && !o->profile && !j->samples);
 }
+
+/* --- inputs ----------------------------------------------------------------------------------- */
 
 static wa_status tokenize(job *j, wa_error *err)
 {
@@ -76,12 +71,12 @@ static wa_status tokenize(job *j, wa_error *err)
     for (size_t i = 0; i < j->o->text_count; i++) {
         wa_str text = wa__str(j->o->texts[i]);
         if (text.len > WA_LIMIT_TEXT_BYTES) return wa__fail(err, WA_LIMIT, "text %zu has %zu bytes; at most %zu", i + 1, text.len, WA_LIMIT_TEXT_BYTES);
-        wa_status s = encode(j, text, limit ? limit : UINT32_MAX, &j->texts[i], err);
+        wa_status s = api_encode(j->m, text, &j->texts[i], err);
         if (s != WA_OK) return wa__fail_in(err, s, "text %zu", i + 1);
         if (j->texts[i].count > longest) longest = j->texts[i].count;
         j->token_count += j->texts[i].count;
     }
-    uint32_t batch_max = j->o->batch_max ? j->o->batch_max : 32;
+    uint32_t batch_max = j->o->batch_max ? j->o->batch_max : BATCH_MAX;
     uint32_t batch = wa__bucket_batch(j->o->text_count < batch_max ? (uint32_t)j->o->text_count : batch_max, batch_max);
     j->order = wa__alloc(j->o->text_count, sizeof *j->order);
     if (!j->order) return wa__no_memory(err, "tokens");
@@ -356,6 +351,45 @@ static wa_status measure(job *j, wa_error *err)
     return WA_OK;
 }
 
+/* --- a stream ------------------------------------------------------------------------------------- */
+static wa_status stream_shape(job *j, const wa_plan_target *t, wa_error *err)
+{
+    uint32_t batch, length;
+    api_shape shape;
+    WA_TRY(api_stream_bucket(j->stream, t, &batch, &length, err));
+    WA_TRY(api_shape_embed(j->m, batch, length, &shape, err));
+    shape.precision = j->shape.precision;
+    shape.mixed = j->shape.mixed;
+    shape.keep = j->shape.keep;
+    j->shape = shape;
+    return WA_OK;
+}
+
+static wa_status run_stream(job *j, wa_error *err)
+{
+    wa_runner *r = j->choice.session->runner;
+    wa_status s = api_stream_run(j->stream, j->choice.session, &j->shape, &j->streamed, err);
+    j->rows = j->streamed.rows;
+    if (s != WA_OK) return s;
+    j->row_floats = j->streamed.row_floats;
+    j->token_count = (size_t)j->streamed.tokens;
+    j->stats = j->streamed.last;
+    j->run_count = j->streamed.run_count;
+    j->predicted = r->ops->predicted_bytes(r);
+    j->actual = r->ops->actual_bytes(r);
+    if (j->streamed.first_ms >= 0) j->first_ms = j->streamed.first_ms - j->a->created_ms;
+    return WA_OK;
+}
+
+static json_t *stream_json(const job *j)
+{
+    const api_stream_report *s = &j->streamed;
+    double seconds = s->wall_ms / 1e3;
+    return json_pack("{s:I, s:I, s:I, s:I, s:i, s:i, s:f, s:f}", "texts", (json_int_t)s->texts, "tokens", (json_int_t)s->tokens, "padded_tokens", (json_int_t)s->padded_tokens,
+                     "runs", (json_int_t)s->runs, "buckets", (int)s->buckets, "in_flight", (int)s->lanes, "wall_ms", s->wall_ms, "tokens_per_s",
+                     seconds > 0 ? (double)s->tokens / seconds : 0.0);
+}
+
 /* Shapes or control flow that depend on data: planned stage by stage while it runs. */
 static wa_status prepare_staged(job *j, double start, wa_error *err)
 {
@@ -388,6 +422,7 @@ static wa_status prepare(job *j, wa_error *err)
     wa_run_control c = control(j);
     double start = wa__os_now_ms();
     report(j, "compile", 0, 0);
+    if (j->stream) WA_TRY(stream_shape(j, &s->target, err));
     recall_mixed(j, &c);
     wa_status st = api_compile(j->a, j->m, &j->shape, &s->target, &p, &j->plan_cached, err);
     if (st == WA_DYNAMIC && strcmp(j->shape.task, "tensors") == 0) return prepare_staged(j, start, err);
@@ -395,11 +430,12 @@ static wa_status prepare(job *j, wa_error *err)
     j->predicted = wa__plan_bytes(p, s->target.target);
     j->on_target = share_on_target(p);
     report(j, "load", 0, 0);
+    if (j->stream) c.lanes = api_stream_lanes(p, s->runner);
     WA_TRY(api_session_load(j->a, s, j->m, p, &c, err));
     j->entry = 0;
     j->load_ms = wa__os_now_ms() - start;
     j->actual = s->runner->ops->actual_bytes(s->runner);
-    return make_views(j, s->plan, err);
+    return j->stream ? WA_OK : make_views(j, s->plan, err);
 }
 
 /* --- the record ------------------------------------------------------------------------------------ */
@@ -454,10 +490,12 @@ static bool record_numbers(job *j)
 {
     wa_result *r = j->r;
     const api_session *s = j->choice.session;
-    double median = j->run_ms[j->run_count / 2], p90 = j->run_ms[(uint64_t)j->run_count * 9 / 10 < j->run_count ? (uint64_t)j->run_count * 9 / 10 : j->run_count - 1];
-    double items = j->texts ? (double)j->o->text_count : j->shape.batch ? (double)j->shape.batch : 1;
+    const double *ms = j->stream ? j->streamed.run_ms : j->run_ms;
+    double median = ms[j->run_count / 2], p90 = ms[(uint64_t)j->run_count * 9 / 10 < j->run_count ? (uint64_t)j->run_count * 9 / 10 : j->run_count - 1];
+    double items = j->stream ? (double)j->streamed.texts : j->texts ? (double)j->o->text_count : j->shape.batch ? (double)j->shape.batch : 1;
+    double spent = j->stream ? j->streamed.wall_ms : median; /* a stream's runs overlap */
     return api_result_set(r, "latency_ms", json_real(median)) && api_result_set(r, "latency_p90_ms", json_real(p90)) &&
-           api_result_set(r, "inference_time", json_real(median / 1e3)) && api_result_set(r, "throughput", median > 0 ? json_real(items * 1e3 / median) : NULL) &&
+           api_result_set(r, "inference_time", json_real(median / 1e3)) && api_result_set(r, "throughput", spent > 0 ? json_real(items * 1e3 / spent) : NULL) &&
            api_result_set(r, "runs", json_integer(j->run_count)) && api_result_set(r, "gpu_ms", j->stats.gpu_ms >= 0 ? json_real(j->stats.gpu_ms) : NULL) &&
            api_result_set(r, "load_ms", json_real(j->load_ms)) && api_result_set(r, "first_result_ms", json_real(j->first_ms)) &&
            api_result_set(r, "memory_bytes", json_pack("{s:I, s:I}", "predicted", (json_int_t)j->predicted, "actual", (json_int_t)j->actual)) &&
@@ -466,7 +504,7 @@ static bool record_numbers(job *j)
            api_result_set(r, "cpu_segments", json_integer(s->target.target == WA_TARGET_CPU ? 0 : j->stats.cpu_segments)) &&
            api_result_set(r, "on_target", j->on_target >= 0 ? json_real(j->on_target) : NULL) &&
            api_result_set(r, "stages", json_integer(j->staged ? j->stages.stages : 1)) &&
-           api_result_set(r, "transfers", json_integer(j->stats.transfers)) && api_result_set(r, "batch", json_integer(j->shape.batch)) && api_result_set(r, "tokens", j->texts ? json_integer((json_int_t)j->token_count) : NULL);
+           api_result_set(r, "transfers", json_integer(j->stats.transfers)) && api_result_set(r, "batch", json_integer(j->shape.batch)) && api_result_set(r, "tokens", j->texts || j->stream ? json_integer((json_int_t)j->token_count) : NULL);
 }
 
 static bool record_model(job *j)
@@ -528,25 +566,27 @@ static wa_status collect_outputs(job *j, wa_error *err)
     const wa_plan *p = j->choice.session->plan;
     const wa_plan_entry *e = &p->entries[j->entry];
     bool ok = true;
-    if (j->texts) {
-        wa_tensor_type t = {WA_F32, 2, {(int64_t)j->o->text_count, j->row_floats}};
+    if (j->stream && !j->rows) return WA_OK; /* each went out as it came */
+    if (j->texts || j->stream) {
+        wa_tensor_type t = {WA_F32, 2, {(int64_t)(j->stream ? j->streamed.texts : j->o->text_count), j->row_floats}};
         ok = api_result_output(j->r, "embedding", &t, j->rows);
         if (ok) j->rows = NULL;
         j->r->embedding = true;
     }
-    for (uint32_t i = 0, k = 0; !j->texts && ok && i < e->io_count; i++) {
+    for (uint32_t i = 0, k = 0; !j->texts && !j->stream && ok && i < e->io_count; i++) {
         const wa_plan_io *io = &p->ios[e->io_first + i];
         if (!io->is_output) continue;
         ok = api_result_output(j->r, wa__plan_text(p, io->name), &j->outputs[k].type, j->outputs[k].data);
         if (ok) j->outputs[k].data = NULL;
         k++;
     }
-    if (!j->texts) j->r->embedding = strcmp(j->shape.task, "embed") == 0;
+    if (!j->texts && !j->stream) j->r->embedding = strcmp(j->shape.task, "embed") == 0;
     return ok ? WA_OK : wa__no_memory(err, "outputs");
 }
 
 static void done(job *j)
 {
+    api_stream_close(j->stream);
     for (uint32_t i = 0; i < j->input_count; i++)
         if (j->texts) wa__free(j->inputs[i].data);
     for (uint32_t i = 0; i < j->output_count && !j->staged; i++) wa__free(j->outputs[i].data);
@@ -568,7 +608,8 @@ static wa_status check_options(const wa_accelerate_options *o, wa_error *err)
     if (o->precision != 0 && o->precision != 32 && o->precision != 16 && o->precision != 8 && o->precision != 4)
         return wa__fail(err, WA_INVALID_ARGUMENT, "precision %u: it is 32, 16, 8 or 4", o->precision);
     if (o->text_count > UINT32_MAX / 2) return wa__fail(err, WA_LIMIT, "%zu texts at once; split them", o->text_count);
-    if (o->text_count && o->input_count) return wa__fail(err, WA_INVALID_ARGUMENT, "give texts or named inputs, not both");
+    if (o->next && (o->text_count || o->runs > 1 || o->profile)) return wa__fail(err, WA_INVALID_ARGUMENT, "a source of texts is read once: give no texts beside it, one run, no profile");
+    if ((o->text_count || o->next) && o->input_count) return wa__fail(err, WA_INVALID_ARGUMENT, "give texts or named inputs, not both");
     return WA_OK;
 }
 
@@ -580,6 +621,7 @@ static wa_status predict(job *j, wa_error *err)
     wa_plan *p = NULL;
     bool cached;
     if (!api_target_expected(j->a, j->o, j->m->model_type, &t)) return WA_OK;
+    if (j->stream) WA_TRY(stream_shape(j, &t, err));
     wa_status s = api_compile(j->a, j->m, &j->shape, &t, &p, &cached, err);
     if (s == WA_DYNAMIC) return WA_OK; /* known stage by stage */
     WA_TRY(s);
@@ -593,10 +635,11 @@ static wa_status execute(job *j, api_session *pinned, wa_error *err)
     WA_TRY(check_options(j->o, err));
     report(j, "import", 0, 0);
     WA_TRY(api_model_open(j->a, j->o->model, j->o->model_type, &j->m, err));
-    j->shape.task = j->o->task ? j->o->task : j->o->text_count ? "embed" : "tensors";
-    if (strcmp(j->shape.task, "tensors") == 0 && j->o->text_count)
+    j->shape.task = j->o->task ? j->o->task : j->o->text_count || j->o->next ? "embed" : "tensors";
+    if (strcmp(j->shape.task, "tensors") == 0 && (j->o->text_count || j->o->next))
         return wa__fail(err, WA_INVALID_ARGUMENT, "task tensors takes named inputs (--input), not texts");
-    WA_TRY(j->o->text_count ? tokenize(j, err) : named_inputs(j, err));
+    if (streams(j)) WA_TRY(api_stream_open(j->a, j->m, j->o, &j->stream, err));
+    else WA_TRY(j->o->text_count ? tokenize(j, err) : named_inputs(j, err));
     j->shape.precision = j->o->precision;
     j->shape.mixed = j->o->mixed_precision;
     if (j->shape.mixed && (j->shape.precision == 0 || j->shape.precision == 32)) j->shape.precision = 16;
@@ -607,12 +650,13 @@ static wa_status execute(job *j, api_session *pinned, wa_error *err)
         snprintf(j->choice.reason, sizeof j->choice.reason, "the bridge asked for");
     } else WA_TRY(api_target_choose(j->a, j->o, j->m->model_type, &j->choice, err));
     WA_TRY(prepare(j, err));
-    WA_TRY(measure(j, err));
+    WA_TRY(j->stream ? run_stream(j, err) : measure(j, err));
     if (j->staged) {
         j->predicted = wa__program_bytes(j->choice.session->program);
         j->actual = j->choice.session->runner->ops->actual_bytes(j->choice.session->runner);
     }
     if (!record_model(j) || !record_where(j) || !record_numbers(j)) return wa__no_memory(err, "the result");
+    if (j->stream && !api_result_set(j->r, "stream", stream_json(j))) return wa__no_memory(err, "the result");
     json_t *kernels = j->o->profile && !j->staged ? kernels_json(j) : NULL;
     if (kernels && !api_result_set(j->r, "kernels", kernels)) return wa__no_memory(err, "the result");
     return collect_outputs(j, err);

@@ -30,6 +30,16 @@ void api_session_unload(api_session *s)
     s->sources = NULL;
     s->loaded = NULL;
     s->handle = WA_NONE;
+    while (s->bucket_count) api_session_remove(s, &s->buckets[s->bucket_count - 1]);
+}
+
+void api_session_remove(api_session *s, api_bucket *b)
+{
+    wa_error err = {0};
+    if (s->runner->ops->unload(s->runner, b->handle, &err) != WA_OK) wa__log(WA_LOG_WARN, "api", "unload: %s", err.message);
+    wa__plan_free(b->plan);
+    wa__free(b->sources);
+    *b = s->buckets[--s->bucket_count];
 }
 
 void api_session_close(wa_accelerator *a, api_session *s)
@@ -44,17 +54,17 @@ void api_session_close(wa_accelerator *a, api_session *s)
 }
 
 /* The model's files in the order of `count` names. */
-static wa_status map_sources(api_session *s, const api_model *m, uint32_t count, const char *(*name)(const void *of, uint32_t i), const void *of,
+static wa_status map_sources(wa_run_source **out, const api_model *m, uint32_t count, const char *(*name)(const void *of, uint32_t i), const void *of,
                              uint64_t (*size)(const void *of, uint32_t i), wa_error *err)
 {
     wa_model_files files = {m->files, m->file_count};
-    s->sources = wa__alloc(count + 1u, sizeof *s->sources);
-    if (!s->sources) return wa__no_memory(err, "sources");
+    wa_run_source *sources = *out = wa__alloc(count + 1u, sizeof *sources);
+    if (!sources) return wa__no_memory(err, "sources");
     for (uint32_t i = 0; i < count; i++) {
         const wa_model_file *f = wa__model_file(&files, name(of, i));
         if (!f || f->size != size(of, i))
             return wa__fail(err, WA_VERIFY, "the plan names file \"%s\" of %llu bytes, which the model does not have", name(of, i), (unsigned long long)size(of, i));
-        s->sources[i] = (wa_run_source){f->data, f->size};
+        sources[i] = (wa_run_source){f->data, f->size};
     }
     return WA_OK;
 }
@@ -70,7 +80,7 @@ wa_status api_session_stage(wa_accelerator *a, api_session *s, const api_model *
     uint32_t precision = shape->precision << 1 | shape->mixed;
     if (s->program && s->loaded == m && m->by_cid && s->program_precision == precision) return WA_OK;
     api_session_unload(s);
-    WA_TRY(map_sources(s, m, m->graph->source_count, graph_name, m->graph, graph_size, err));
+    WA_TRY(map_sources(&s->sources, m, m->graph->source_count, graph_name, m->graph, graph_size, err));
     wa_program_options o = {.runner = s->runner, .sources = s->sources, .source_count = m->graph->source_count, .bind_values = true};
     o.plan.target = s->target;
     o.plan.model_cid = m->cid ? m->cid : "";
@@ -89,17 +99,35 @@ wa_status api_session_load(wa_accelerator *a, api_session *s, const api_model *m
 {
     (void)a;
     /* By CID the same plan key means the same bytes: what is loaded stays. */
-    if (s->plan && s->loaded == m && m->by_cid && memcmp(s->plan->info.key, plan->info.key, sizeof plan->info.key) == 0) {
+    uint32_t lanes = c && c->lanes ? c->lanes : 1;
+    if (s->plan && s->loaded == m && m->by_cid && s->lanes >= lanes && memcmp(s->plan->info.key, plan->info.key, sizeof plan->info.key) == 0) {
         wa__plan_free(plan);
         return WA_OK;
     }
     api_session_unload(s);
     s->plan = plan;
-    WA_TRY(map_sources(s, m, plan->source_count, plan_name, plan, plan_size, err));
+    WA_TRY(map_sources(&s->sources, m, plan->source_count, plan_name, plan, plan_size, err));
     uint32_t handle;
     WA_TRY(s->runner->ops->load(s->runner, plan, s->sources, plan->source_count, c, &handle, err));
     s->handle = handle;
+    s->lanes = lanes;
     s->loaded = m;
+    return WA_OK;
+}
+
+wa_status api_session_add(api_session *s, const api_model *m, wa_plan *plan, uint32_t batch, uint32_t length, const wa_run_control *c, api_bucket **out, wa_error *err)
+{
+    api_bucket b = {.plan = plan, .batch = batch, .length = length};
+    wa_status st = s->bucket_count < API_BUCKETS_MAX ? map_sources(&b.sources, m, plan->source_count, plan_name, plan, plan_size, err)
+                                                     : wa__fail(err, WA_LIMIT, "more than %d buckets are loaded", API_BUCKETS_MAX);
+    if (st == WA_OK) st = s->runner->ops->load(s->runner, plan, b.sources, plan->source_count, c, &b.handle, err);
+    if (st != WA_OK) {
+        wa__plan_free(plan);
+        wa__free(b.sources);
+        return st;
+    }
+    *out = &s->buckets[s->bucket_count++];
+    **out = b;
     return WA_OK;
 }
 

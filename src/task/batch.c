@@ -78,6 +78,67 @@ wa_status wa__batches_plan(const uint32_t *counts, uint32_t text_count, uint32_t
     return WA_OK;
 }
 
+/* --- texts without end ---------------------------------------------------------------------------- */
+uint32_t wa__bucket_rule_length(const wa_bucket_rule *r, uint32_t tokens)
+{
+    uint64_t length = r->coarse ? 32 : 64;
+    if (!r->coarse && tokens <= 32) length = ((uint64_t)tokens + 7) / 8 * 8;
+    else if (!r->coarse && tokens <= 64) length = ((uint64_t)tokens + 15) / 16 * 16;
+    while (length < tokens) {
+        if (!r->coarse && length + length / 2 >= tokens) length += length / 2;
+        else length *= r->coarse ? 4 : 2;
+    }
+    if (length == 0) length = 8;
+    return r->length_max && length > r->length_max ? r->length_max : (uint32_t)length;
+}
+
+uint32_t wa__bucket_rule_rows(const wa_bucket_rule *r, uint32_t length)
+{
+    uint32_t rows = length ? r->tokens / length : r->tokens;
+    if (r->rows_max && rows > r->rows_max) rows = r->rows_max;
+    if (rows > 8) rows -= rows % 8;
+    return rows ? rows : 1;
+}
+
+/* Whether no more texts than a quarter of the rows need the batch's length: the others would only be padded to it. */
+static bool fewer(const wa_bucket_rule *r, const uint32_t *counts, const uint32_t *order, uint32_t left, const wa_batch *k)
+{
+    uint32_t quarter = k->batch / 4;
+    return left <= quarter || wa__bucket_rule_length(r, counts[order[quarter]]) < k->length;
+}
+
+wa_status wa__batches_cut(const uint32_t *counts, uint32_t text_count, const wa_bucket_rule *r, wa_batches *out, wa_error *err)
+{
+    wa_batches b = {0};
+    for (uint32_t i = 0; i < text_count; i++)
+        if (counts[i] == 0 || (r->length_max && counts[i] > r->length_max))
+            return wa__fail(err, WA_INVALID_ARGUMENT, "text %u has %u tokens; it must have 1 to %u", i, counts[i], r->length_max);
+    b.order = wa__alloc(text_count + (size_t)1, sizeof *b.order);
+    b.batches = wa__alloc(text_count + (size_t)1, sizeof *b.batches);
+    uint32_t *spare = wa__alloc(text_count + (size_t)1, sizeof *spare);
+    if (!b.order || !b.batches || !spare) {
+        wa__free(spare);
+        wa__batches_done(&b);
+        return wa__no_memory(err, "batches");
+    }
+    /* Sorted from the last text on, and then turned round: equal lengths are in input order again. */
+    for (uint32_t i = 0; i < text_count; i++) spare[i] = text_count - 1 - i;
+    sort(counts, spare, b.order, text_count);
+    for (uint32_t i = 0; i < text_count; i++) b.order[i] = spare[text_count - 1 - i];
+    wa__free(spare);
+    for (uint32_t at = 0; at < text_count;) {
+        wa_batch *k = &b.batches[b.count++];
+        *k = (wa_batch){.length = wa__bucket_rule_length(r, counts[b.order[at]]), .first = at};
+        k->batch = wa__bucket_rule_rows(r, k->length);
+        if (!r->coarse && k->batch >= 4 && fewer(r, counts, b.order + at, text_count - at, k)) k->batch /= 4;
+        k->count = text_count - at < k->batch ? text_count - at : k->batch;
+        for (uint32_t i = 0; i < k->count; i++) k->tokens += counts[b.order[at + i]];
+        at += k->count;
+    }
+    *out = b;
+    return WA_OK;
+}
+
 enum input { IDS, MASK, TYPES, POSITIONS, INPUT_COUNT };
 static const char *const input_names[INPUT_COUNT] = {"input_ids", "attention_mask", "token_type_ids", "position_ids"};
 

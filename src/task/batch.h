@@ -18,7 +18,7 @@ typedef struct wa_batch {
 typedef struct wa_batches {
     wa_batch *batches; /* owned */
     uint32_t count;
-    uint32_t *order; /* owned; a permutation of the texts, shortest first, equal lengths in input order */
+    uint32_t *order; /* owned; a permutation of the texts, shortest first (wa__batches_cut: longest), equal lengths in input order */
 } wa_batches;
 void wa__batches_done(wa_batches *b);
 
@@ -26,6 +26,21 @@ void wa__batches_done(wa_batches *b);
  * is the same. A count of 0 or above length_max is WA_INVALID_ARGUMENT. */
 wa_status wa__batches_plan(const uint32_t *counts, uint32_t text_count, uint32_t batch_max, uint32_t length_max,
                            wa_batches *out, wa_error *err) WA_MUST_CHECK;
+
+/* Rectangles for texts without end: few lengths, and of each two row counts, so that few plans serve them all. */
+typedef struct wa_bucket_rule {
+    uint32_t tokens;     /* of one run, about: rows x length */
+    uint32_t rows_max;   /* 0: no limit of its own */
+    uint32_t length_max; /* 0: no limit; texts must not pass it */
+    bool coarse;         /* each plan costs much (weights of its own): fewer lengths, one row count */
+} wa_bucket_rule;
+/* 8, 16, 24, 32, 48, 64, then powers of two and their 1.5-folds (coarse: 32, 128, 512, 2048, ...); at most length_max. */
+uint32_t wa__bucket_rule_length(const wa_bucket_rule *r, uint32_t tokens);
+uint32_t wa__bucket_rule_rows(const wa_bucket_rule *r, uint32_t length); /* of a full batch; at least 1 */
+/* Cuts texts into batches, longest first: each takes the length of its longest text and as many of the next
+ * shorter ones as it has rows, so that only the last can be partly filled; a quarter of the rows where no more texts
+ * than that have the length. out->order is longest first, equal lengths in input order. */
+wa_status wa__batches_cut(const uint32_t *counts, uint32_t text_count, const wa_bucket_rule *r, wa_batches *out, wa_error *err) WA_MUST_CHECK;
 
 /* Fills one named input of a model for batch b: input_ids, attention_mask, token_type_ids or
  * position_ids, as I64 or I32 [batch, length], into v.data. Rows beyond b->count repeat the first row (a

@@ -36,6 +36,70 @@ static void test_plan(void **state)
     assert_int_equal(wa__batches_plan(counts, 7, 0, 0, &b, &err), WA_INVALID_ARGUMENT);
 }
 
+static void test_bucket_rule(void **state)
+{
+    (void)state;
+    static const uint32_t cases[][3] = {{1, 8, 32}, {16, 16, 32}, {17, 24, 32}, {33, 48, 128}, {49, 64, 128}, {65, 96, 128}, {97, 128, 128},
+                                        {129, 192, 512}, {193, 256, 512}, {500, 512, 512}, {513, 768, 600}, {700, 768, 600}};
+    const wa_bucket_rule fine = {4096, 0, 0, false}, coarse = {4096, 100, 600, true}, tiny = {256, 0, 512, false};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(wa__bucket_rule_length(&fine, cases[i][0]), cases[i][1]);
+        if (cases[i][0] <= 600) assert_int_equal(wa__bucket_rule_length(&coarse, cases[i][0]), cases[i][2]);
+    }
+    assert_int_equal(wa__bucket_rule_rows(&fine, 16), 256);
+    assert_int_equal(wa__bucket_rule_rows(&fine, 96), 40);
+    assert_int_equal(wa__bucket_rule_rows(&coarse, 32), 96);
+    assert_int_equal(wa__bucket_rule_rows(&tiny, 512), 1);
+}
+
+/* Any texts: each in one batch, none over its length, all but the last batch full, few shapes. */
+static void test_cut(void **state)
+{
+    (void)state;
+    wa_error err = {0};
+    enum { N = 5000 };
+    static uint32_t counts[N], seen[N];
+    uint32_t random = 1;
+    const wa_bucket_rule r = {2048, 64, 512, false};
+    for (int round = 0; round < 20; round++) {
+        uint32_t n = round == 0 ? 0 : round == 1 ? 1 : 1 + random % N, shapes = 0, last = UINT32_MAX;
+        wa_batches b;
+        memset(seen, 0, sizeof seen);
+        for (uint32_t i = 0; i < n; i++) {
+            random = random * 1664525u + 1013904223u;
+            counts[i] = 1 + (random >> 8) % (round % 2 ? 512 : 40);
+        }
+        assert_ok(wa__batches_cut(counts, n, &r, &b, &err), err);
+        uint32_t at = 0;
+        uint64_t least = 0, padded = 0;
+        for (uint32_t k = 0; k < b.count; k++) {
+            const wa_batch *x = &b.batches[k];
+            assert_int_equal(x->first, at);
+            padded += (uint64_t)x->batch * x->length;
+            assert_true(x->count && x->count <= x->batch && x->batch <= 64);
+            if (k + 1 < b.count) assert_int_equal(x->count, x->batch);
+            if (k == 0 || x->length != b.batches[k - 1].length || x->batch != b.batches[k - 1].batch) shapes++;
+            for (uint32_t i = 0; i < x->count; i++, at++) {
+                uint32_t text = b.order[at];
+                assert_true(counts[text] <= x->length && counts[text] <= last);
+                last = counts[text];
+                seen[text]++;
+                least += wa__bucket_rule_length(&r, counts[text]);
+            }
+        }
+        assert_int_equal(at, n);
+        for (uint32_t i = 0; i < n; i++) assert_int_equal(seen[i], 1);
+        for (uint32_t i = 1; i < n; i++)
+            if (counts[b.order[i]] == counts[b.order[i - 1]] && b.order[i] < b.order[i - 1]) fail_msg("equal lengths lost their order");
+        assert_true(shapes <= 24); /* 12 lengths to 512, two row counts */
+        if (n > 1000) assert_true(padded * 20 < least * 21); /* each text alone in its bucket would take `least` */
+        wa__batches_done(&b);
+    }
+    counts[0] = 513;
+    wa_batches b;
+    assert_int_equal(wa__batches_cut(counts, 1, &r, &b, &err), WA_INVALID_ARGUMENT);
+}
+
 static void test_fill(void **state)
 {
     (void)state;
@@ -130,7 +194,7 @@ static void test_npy_headers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_buckets), cmocka_unit_test(test_plan), cmocka_unit_test(test_fill),
+        cmocka_unit_test(test_buckets), cmocka_unit_test(test_plan), cmocka_unit_test(test_bucket_rule), cmocka_unit_test(test_cut), cmocka_unit_test(test_fill),
         cmocka_unit_test(test_npy_round), cmocka_unit_test(test_npy_headers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
