@@ -10,6 +10,7 @@ L6, L3 = os.path.join(DEPS, "models", "l6"), os.path.join(DEPS, "models", "l3")
 if not os.path.exists(L6 + "/model.safetensors"):
     print("SKIPPED: %s is not here; make deps fetches it" % L6)
     sys.exit(77)
+TINY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fixtures", "bert-tiny", "hf")
 HOME = tempfile.mkdtemp(prefix="wa-cli-")
 ENV = {**os.environ, "WEBACCEL_HOME": HOME}
 ENV.pop("BENCHMARK_DB_PATH", None)
@@ -84,6 +85,93 @@ class Cli(unittest.TestCase):
         self.assertIn("summary", out[-1])
         for a, b in zip(whole, out):
             self.assertLess(max(abs(x - y) for x, y in zip(a, b["output"])), 1e-4)
+
+    def stream(self, lines, *args, check=0):
+        """Rows and summary of a run over stdin, and the most memory that it took, in KiB."""
+        with tempfile.TemporaryDirectory() as t:
+            with open(t + "/in", "w") as f:
+                f.writelines(x + "\n" for x in lines)
+            with open(t + "/in") as i, open(t + "/out", "w") as o:
+                p = subprocess.Popen([COMMAND, "run", TINY, "-", "--jsonl", "--quiet", *args], stdin=i, stdout=o, env=ENV)
+                most = 0
+                while p.poll() is None: # not rusage: that counts what the fork of this script had
+                    with open("/proc/%d/status" % p.pid) as f:
+                        most = max([most] + [int(x.split()[1]) for x in f if x.startswith("VmHWM")])
+                    time.sleep(0.02)
+            self.assertEqual(p.returncode, check)
+            with open(t + "/out") as f:
+                rows = [json.loads(x) for x in f]
+        return rows[:-1], rows[-1], most
+
+    def test_stream_keeps_order_over_mixed_lengths(self):
+        lines = [" ".join(["word%d" % (i * k % 97) for k in range(1 + i * 37 % 60)]) for i in range(300)]
+        some = list(range(0, 300, 23))
+        want = json.loads(run("run", TINY, *[lines[i] for i in some], "--target", "cpu", "--json").stdout)["output"]
+        for browser in [None] + [b for b, p in (("chromium", "chromium"), ("firefox", "firefox-esr")) if shutil.which(p)]:
+            count = 300 if browser != "firefox" else 60
+            rows, last, _ = self.stream(lines[:count], *(["--browser", browser, "--no-fallback"] if browser else ["--target", "cpu"]))
+            self.assertEqual([r["index"] for r in rows], list(range(count)))
+            for i, w in zip(some, want):
+                if i < count:
+                    self.assertLess(max(abs(a - b) for a, b in zip(rows[i]["output"], w)), 1e-5, "row %d, %s" % (i, browser))
+            s = last["summary"]
+            self.assertEqual(s["memory_bytes"]["predicted"], s["memory_bytes"]["actual"])
+            self.assertEqual(s["stream"]["texts"], count)
+            self.assertGreater(s["stream"]["buckets"], 2)
+            self.assertEqual(s["stream"]["in_flight"], 3 if browser else 1)
+
+    def test_stream_memory_is_flat(self):
+        lines = [" ".join(["a%d" % (i * k % 31) for k in range(1 + i % 5)]) for i in range(60000)]
+        few, many = self.stream(lines[:10000], "--target", "cpu"), self.stream(lines, "--target", "cpu")
+        self.assertEqual(len(many[0]), 60000)
+        self.assertEqual(many[0][9999]["output"], few[0][9999]["output"])
+        self.assertLess(many[2], few[2] + 4000, "KiB at 10,000 and 60,000 lines")
+
+    def test_stream_answers_a_slow_writer(self):
+        p = subprocess.Popen([COMMAND, "run", TINY, "-", "--jsonl", "--quiet", "--target", "cpu"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENV)
+        for i in range(3): # each before the next is written
+            p.stdin.write("line %d\n" % i)
+            p.stdin.flush()
+            self.assertEqual(json.loads(p.stdout.readline())["index"], i)
+        p.stdin.write("one more without an end")
+        p.stdin.close()
+        self.assertEqual(json.loads(p.stdout.readline())["index"], 3)
+        self.assertEqual(json.loads(p.stdout.readline())["summary"]["stream"]["texts"], 4)
+        self.assertEqual(p.wait(20), 0)
+
+    def test_stream_interrupted_loses_nothing_that_is_done(self):
+        for where in [["--target", "cpu"]] + ([["--browser", "chromium"]] if shutil.which("chromium") else []):
+            p = subprocess.Popen([COMMAND, "run", TINY, "-", "--jsonl", "--quiet", *where], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENV)
+            def write():
+                try:
+                    for i in range(10000000):
+                        p.stdin.write("some words %d of an endless text\n" % i)
+                except (BrokenPipeError, ValueError):
+                    pass
+            writer = threading.Thread(target=write)
+            writer.start()
+            first = json.loads(p.stdout.readline())
+            p.send_signal(signal.SIGINT)
+            out = p.stdout.read().splitlines()
+            code = p.wait(30)
+            writer.join(10)
+            err = p.stderr.read()
+            p.stdout.close(), p.stderr.close()
+            self.assertNotEqual(code, 0)
+            rows = [first] + [json.loads(x) for x in out]
+            self.assertEqual(rows.pop()["error"]["status"], "cancelled")
+            index = [r["index"] for r in rows]
+            self.assertEqual(index, sorted(set(index)))
+            self.assertEqual(index[0], 0)
+            self.assertIn("after %d texts" % len(index), err)
+
+    def test_stream_ends_with_its_reader(self):
+        p = subprocess.Popen("yes some words | %s run %s - --jsonl --quiet --target cpu | head -n 2" % (COMMAND, TINY), shell=True, stdout=subprocess.PIPE, text=True, env=ENV)
+        self.assertEqual(len(p.communicate(timeout=60)[0].splitlines()), 2)
+
+    def test_stream_names_the_bad_text(self):
+        p = run("run", TINY, "-", "--target", "cpu", text="", check=2)
+        self.assertIn("no texts", p.stderr)
 
     def test_named_tensors_in_and_out(self):
         with tempfile.TemporaryDirectory() as t:
