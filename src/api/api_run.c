@@ -129,6 +129,17 @@ static wa_status make_views(job *j, const wa_plan *p, wa_error *err)
     return WA_OK;
 }
 
+static void free_views(job *j)
+{
+    for (uint32_t i = 0; i < j->input_count; i++)
+        if (j->texts) wa__free(j->inputs[i].data);
+    for (uint32_t i = 0; i < j->output_count && !j->staged; i++) wa__free(j->outputs[i].data);
+    wa__free(j->inputs);
+    wa__free(j->outputs);
+    j->inputs = j->outputs = NULL;
+    j->input_count = j->output_count = 0;
+}
+
 /* The same for a staged model, whose outputs the program makes. */
 static wa_status staged_views(job *j, wa_error *err)
 {
@@ -365,9 +376,26 @@ static wa_status stream_shape(job *j, const wa_plan_target *t, wa_error *err)
     return WA_OK;
 }
 
+/* In fewer bits than 32 the first batch is run once before the stream, as a request of its own, and judged. */
+static wa_status judge_stream(job *j, wa_error *err)
+{
+    const wa_plan *p = j->choice.session->plan;
+    double ms;
+    uint32_t count = api_stream_first(j->stream, &j->texts, &j->order);
+    wa_status s = make_views(j, p, err);
+    if (s == WA_OK) s = fill_texts(j, p, 0, count, err);
+    if (s == WA_OK) s = once(j, &ms, err);
+    if (s == WA_OK) s = judge(j, count, err);
+    free_views(j);
+    j->texts = NULL;
+    j->order = NULL;
+    return s;
+}
+
 static wa_status run_stream(job *j, wa_error *err)
 {
     wa_runner *r = j->choice.session->runner;
+    if (j->shape.precision && j->shape.precision != 32) WA_TRY(judge_stream(j, err));
     wa_status s = api_stream_run(j->stream, j->choice.session, &j->shape, &j->streamed, err);
     j->rows = j->streamed.rows;
     if (s != WA_OK) return s;
@@ -587,14 +615,10 @@ static wa_status collect_outputs(job *j, wa_error *err)
 static void done(job *j)
 {
     api_stream_close(j->stream);
-    for (uint32_t i = 0; i < j->input_count; i++)
-        if (j->texts) wa__free(j->inputs[i].data);
-    for (uint32_t i = 0; i < j->output_count && !j->staged; i++) wa__free(j->outputs[i].data);
+    free_views(j);
     for (size_t i = 0; j->texts && i < j->o->text_count; i++) wa__encoding_done(&j->texts[i]);
     wa__free(j->texts);
     wa__free(j->order);
-    wa__free(j->inputs);
-    wa__free(j->outputs);
     wa__free(j->rows);
     wa__free(j->run_ms);
 }

@@ -1,6 +1,7 @@
 /* A stream's runs: chunks of token ids in, rows in input order out. See api_stream.h. */
 #include "api_stream.h"
 #include "base/log.h"
+#include <math.h>
 #include <stdlib.h>
 
 enum { LANES = 3, RUN_MS_KEPT = 1024 };
@@ -131,6 +132,13 @@ wa_status api_stream_bucket(api_stream *s, const wa_plan_target *t, uint32_t *ba
     *batch = s->first->batches.batches[0].batch;
     *length = s->first->batches.batches[0].length;
     return WA_OK;
+}
+
+uint32_t api_stream_first(api_stream *s, wa_encoding **texts, uint32_t **order)
+{
+    *texts = s->first->texts;
+    *order = s->first->batches.order;
+    return s->first->batches.batches[0].count;
 }
 
 uint32_t api_stream_lanes(const wa_plan *p, const wa_runner *r)
@@ -280,16 +288,27 @@ static wa_status ready_chunk(api_stream *s, api_chunk *c, wa_error *err)
     return c->rows && c->done ? WA_OK : wa__no_memory(err, "rows");
 }
 
+static bool all_finite(const float *v, size_t n)
+{
+    bool good = true;
+    for (size_t i = 0; i < n; i++) good = good && isfinite(v[i]);
+    return good;
+}
+
 /* A finished batch's rows to their places; then whatever is due goes out. */
 static wa_status land(api_stream *s, const flight *f, const wa_run_stats *st, wa_error *err)
 {
     const wa_batch *b = &f->chunk->batches.batches[f->batch];
     size_t floats = (size_t)s->out.row_floats;
+    bool fewer = s->shape->precision && s->shape->precision != 32;
     WA_TRY(ready_chunk(s, f->chunk, err));
     for (uint32_t i = 0; i < b->count; i++) {
         uint32_t text = f->chunk->batches.order[b->first + i];
         memcpy(f->chunk->rows + text * floats, (const float *)f->output.data + i * floats, floats * sizeof(float));
         f->chunk->done[text] = true;
+        if (fewer && !all_finite(f->chunk->rows + text * floats, floats))
+            return wa__fail(err, WA_UNSUPPORTED, "text %llu: numbers pass what %u-bit floats hold; use --mixed-precision, or 32 bits",
+                            (unsigned long long)(f->chunk->first + text + 1), s->shape->precision);
     }
     s->run_ms[s->out.runs++ % RUN_MS_KEPT] = st->wall_ms;
     s->out.padded_tokens += (uint64_t)b->batch * b->length;

@@ -52,6 +52,8 @@ wa_status api_stream_open(wa_accelerator *a, api_model *m, const wa_accelerate_o
 void api_stream_close(api_stream *s);
 /* The bucket of the first run on that target. WA_INVALID_ARGUMENT when there are no texts. */
 wa_status api_stream_bucket(api_stream *s, const wa_plan_target *t, uint32_t *batch, uint32_t *length, wa_error *err) WA_MUST_CHECK;
+/* The texts of that run: order[0..count) of them; borrowed. */
+uint32_t api_stream_first(api_stream *s, wa_encoding **texts, uint32_t **order);
 uint32_t api_stream_lanes(const wa_plan *p, const wa_runner *r); /* runs in flight that its plan may have */
 /* Runs all. The session has the first bucket's plan loaded, made for `shape`. When it fails or is cancelled,
  * rows that are done are handed out before it returns. */
