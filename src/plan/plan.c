@@ -124,6 +124,7 @@ wa_status wa__plan_key(const wa_plan_options *o, const char *const *input_names,
         wa__hex(nn, 32, hex);
         if (s == WA_OK) s = wa__buf_printf(&b, err, "webnn %s gpu %d\n", hex, t->gpu ? 1 : 0);
     }
+    if (t->attention_groups && s == WA_OK) s = wa__buf_printf(&b, err, "attention groups %u\n", t->attention_groups);
     for (uint32_t i = 0; i < t->tile_count && s == WA_OK; i++) {
         char tile[WA_GPU_TILE_TEXT];
         wa__gpu_tile_print(&t->tiles[i].tile, tile);

@@ -223,6 +223,7 @@ typedef struct wa_plan_target {
     /* WEBGPU: measured tiles, before the table of plan_gpu_tiles.c; borrowed, as long as plans are made */
     const wa_gpu_tile_row *tiles;
     uint32_t tile_count;
+    uint32_t attention_groups; /* workgroups from which attention stages keys and values; 0: the default */
 } wa_plan_target;
 typedef struct wa_plan_options {
     wa_plan_target target;

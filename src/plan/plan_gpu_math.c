@@ -33,6 +33,28 @@ static void bias_strides(const wa_tensor_type *t, uint32_t *out)
     }
 }
 
+/* From so many workgroups on (two for each of an H100's 132 processors), staging keys and values for 32 queries
+ * beats 8 queries whose keys 8 lanes share: 12 heads x 128 tokens reach it at batch 6. */
+#define STAGED_GROUPS_MIN 264u
+
+/* The kernel and its words 3 and 4: grid x takes `queries` a workgroup. */
+static uint32_t attention_form(const wa_plan_builder *b, uint64_t batch, uint64_t queries, uint32_t heads, uint32_t size, wa_wgsl_spec *spec)
+{
+    uint32_t *s = spec->spec, width = size % 4 ? size * 4 : (size / 4) * 16, groups = b->t.attention_groups ? b->t.attention_groups : STAGED_GROUPS_MIN;
+    if (b->t.software) {
+        s[3] = 4, s[4] = 1;
+    } else if (size % 4 == 0 && queries >= 16 && batch * heads * ((queries + 31) / 32) >= groups) {
+        spec->kernel = WA_WGSL_ATTENTION_STAGED;
+        s[3] = 8, s[4] = size > 64 ? 2 : 4; /* a block of keys takes half the workgroup memory at most */
+        if (size > 128) s[4] = 1;
+        return 32;
+    } else {
+        s[3] = 8, s[4] = 8;
+        while (s[4] > 1 && s[3] * s[4] * (width + 8) > WA_PLAN_WORKGROUP_BYTES) s[4] /= 2;
+    }
+    return s[3];
+}
+
 static wa_status attention_lower(wa_plan_builder *b, uint32_t node)
 {
     const wa_node *n = &b->g->nodes[node];
@@ -41,14 +63,8 @@ static wa_status attention_lower(wa_plan_builder *b, uint32_t node)
     uint32_t at = bias_input(n), heads = (uint32_t)wa__node_int(n, "num_heads", 0), size = (uint32_t)o->dims[2] / heads;
     bool bias = at < n->input_count && n->inputs[at] != WA_NONE;
     wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_ATTENTION);
-    uint32_t *s = d.spec.spec, width = size % 4 ? size * 4 : (size / 4) * 16;
+    uint32_t *s = d.spec.spec, queries = attention_form(b, (uint64_t)o->dims[0], (uint64_t)o->dims[1], heads, size, &d.spec);
     s[0] = size, s[1] = heads, s[2] = (packed ? 1u : 0u) | (bias ? 2u : 0u);
-    if (b->t.software) {
-        s[3] = 4, s[4] = 1;
-    } else {
-        s[3] = 8, s[4] = 8;
-        while (s[4] > 1 && s[3] * s[4] * (width + 8) > WA_PLAN_WORKGROUP_BYTES) s[4] /= 2;
-    }
     for (uint32_t i = 0; i < (packed ? 1u : 3u); i++) WA_TRY(wa__gpu_read(b, &d, n->inputs[i]));
     if (bias) WA_TRY(wa__gpu_read(b, &d, n->inputs[at]));
     WA_TRY(wa__gpu_write(b, &d, n->outputs[0]));
@@ -59,7 +75,7 @@ static wa_status attention_lower(wa_plan_builder *b, uint32_t node)
     d.params[3] = wa__gpu_bits(wa__node_float(n, "scale", 1));
     if (bias) bias_strides(wa__gpu_type(b, n->inputs[at]), d.params + 4);
     d.params_count = 8;
-    d.grid[0] = ((uint32_t)o->dims[1] + s[3] - 1) / s[3];
+    d.grid[0] = ((uint32_t)o->dims[1] + queries - 1) / queries;
     d.grid[1] = heads;
     d.grid[2] = (uint32_t)o->dims[0];
     d.flops = 4u * (uint64_t)o->dims[0] * (uint64_t)o->dims[1] * t * (uint64_t)o->dims[2];

@@ -12,6 +12,7 @@ static bool software;
 static bool halved; /* activations and weights as f16: inputs and outputs go through a Neg, whose other side is f16 */
 static unsigned cases_done, half_cases;
 static wa_gpu_tile_row forced[2]; /* tiles of the next case's products */
+static uint32_t attention_groups; /* see wa_plan_target */
 static uint32_t forced_count, dispatches_wanted; /* dispatches_wanted 0: any number */
 
 /* --- graphs -------------------------------------------------------------------------------------- */
@@ -217,7 +218,7 @@ static void finish(model *m, uint32_t output, const char *name)
 {
     wa_error err = {0};
     wa_plan *p = NULL;
-    wa_plan_options o = {.target = {.target = WA_TARGET_WEBGPU, .software = software, .features = halved ? WA_FEATURE_F16 : 0, .tiles = forced, .tile_count = forced_count},
+    wa_plan_options o = {.target = {.target = WA_TARGET_WEBGPU, .software = software, .features = halved ? WA_FEATURE_F16 : 0, .tiles = forced, .tile_count = forced_count, .attention_groups = attention_groups},
                          .precision = halved ? 16 : 32};
     for (uint32_t i = 0; i < m->g->node_count; i++) {
         wa_status s = wa__graph_infer_node(m->g, i, &err);
@@ -396,6 +397,30 @@ static void attentions(void)
             char name[64];
             snprintf(name, sizeof name, "attention %d,%d,%d,%d form %u", (int)b, (int)s, (int)h, (int)d, form);
             finish(m, y, name);
+        }
+    }
+}
+
+/* The form that stages keys and values; lengths that its blocks do not divide; another length of keys. */
+static void many_queries(void)
+{
+    static const int64_t sizes[][5] = {{2, 37, 37, 3, 8}, {1, 70, 41, 2, 20}, {2, 33, 33, 2, 64}, {3, 17, 50, 1, 36}, {1, 18, 18, 2, 128}, {1, 35, 35, 1, 256}, {1, 130, 130, 1, 32}}; /* b, s, t, h, d */
+    for (unsigned i = 0; i < sizeof sizes / sizeof *sizes && !software; i++) {
+        for (unsigned form = 0; form < 3; form++) {
+            model one = start(), *m = &one;
+            int64_t b = sizes[i][0], s = sizes[i][1], t = sizes[i][2], h = sizes[i][3], d = sizes[i][4];
+            bool packed = s == t && form != 1;
+            uint32_t bias = form == 0 ? WA_NONE : input(m, form == 1 ? SHAPE(WA_F32, b, 1, 1, t) : SHAPE(WA_F32, 1, h, s, t)), y;
+            if (packed) y = OP(m, WA_OP_QkvAttention, input(m, SHAPE(WA_F32, b, s, 3 * h * d)), bias);
+            else y = OP(m, WA_OP_Attention, input(m, SHAPE(WA_F32, b, s, h * d)), input(m, SHAPE(WA_F32, b, t, h * d)), input(m, SHAPE(WA_F32, b, t, h * d)), bias);
+            set_int(m, y, "num_heads", h);
+            set_float(m, y, "scale", d > 100 ? 0.05f : 0.3f);
+            char name[64];
+            snprintf(name, sizeof name, "many queries %d,%d,%d,%d,%d form %u", (int)b, (int)s, (int)t, (int)h, (int)d, form);
+            m->tolerance = 1e-4;
+            attention_groups = 1;
+            finish(m, y, name);
+            attention_groups = 0;
         }
     }
 }
@@ -784,6 +809,7 @@ static void every_kernel(void **state)
         if (software) continue; /* the rest has one form for every adapter */
         tiles();
         norms_in_products();
+        many_queries();
         pools();
         elementwise();
         moves();
