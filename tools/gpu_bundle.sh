@@ -11,6 +11,8 @@ rm -rf "$out"
 mkdir -p "$out/bin" "$out/lib" "$out/bench" "$out/tools"
 cp "$command" "$out/bin/webaccel"
 strip "$out/bin/webaccel"
+kernels=$(dirname "$command")/bench_gpu_kernels # for bench/gpu_kernels.py; ninja bench_gpu_kernels makes it
+[ ! -e "$kernels" ] || { cp "$kernels" "$out/bin/" && strip "$out/bin/bench_gpu_kernels"; }
 # Everything but the C library's own parts, which the target machine has.
 ldd "$command" | awk '$3 ~ /^\// {print $3}' | grep -vE '/(libc|libm|libdl|librt|libpthread|ld-linux.*)\.so' | while read -r lib; do
     cp -L "$lib" "$out/lib/"
