@@ -2,6 +2,7 @@
  * The lowerings proper are plan_cpu.c and plan_gpu*.c. Called by the API through wa__plan_build. */
 #include "base/limits.h"
 #include "plan/plan_int.h"
+#include "plan/plan_lanes.h"
 #include "plan/plan_nn.h"
 #include <stdio.h>
 
@@ -233,16 +234,20 @@ static wa_status segment(wa_plan_builder *b, uint32_t first, uint32_t end, wa_ta
     return segment_close(b);
 }
 
+static uint32_t part_of(const wa_plan_builder *b, uint32_t node) { return b->part ? b->part[node] : 0; }
+
 static wa_status lower(wa_plan_builder *b)
 {
     const wa_graph *g = b->g;
     for (uint32_t i = 0; i < g->node_count;) {
         uint32_t end = i;
         uint8_t target = 0;
+        uint32_t part = 0;
         for (; end < g->node_count; end++) {
             if (!b->node_target[end]) continue;
-            if (target && b->node_target[end] != target) break;
+            if (target && (b->node_target[end] != target || part_of(b, end) != part)) break;
             target = b->node_target[end];
+            part = part_of(b, end);
         }
         if (target) WA_TRY(segment(b, i, end, (wa_target)target));
         i = end;
@@ -504,12 +509,9 @@ static void builder_done(wa_plan_builder *b)
     wa__plan_nn_done(b);
 }
 
-wa_status wa__plan_build(const wa_graph *g, const wa_plan_options *o, wa_plan **out, wa_error *err)
+static wa_status plan_of(const wa_graph *g, const uint32_t *part, const wa_plan_options *o, wa_plan **out, wa_error *err)
 {
-    wa_plan_builder b = {.g = g, .o = o, .err = err, .t = o->target, .host_weights = WA_NONE, .gpu_weights = WA_NONE};
-    if (b.t.target != WA_TARGET_CPU && b.t.target != WA_TARGET_WEBGPU && b.t.target != WA_TARGET_WEBNN)
-        return wa__fail(err, WA_UNSUPPORTED, "plans are made for cpu, webgpu and webnn, not for target %d", (int)b.t.target);
-    if (b.t.target == WA_TARGET_WEBNN && !b.t.nn) return wa__fail(err, WA_INVALID_ARGUMENT, "a plan for webnn needs the limits of its context");
+    wa_plan_builder b = {.g = g, .part = part, .o = o, .err = err, .t = o->target, .host_weights = WA_NONE, .gpu_weights = WA_NONE};
     if (!b.t.limit_buffer) b.t.limit_buffer = WA_PLAN_BUFFER_LIMIT;
     if (!b.t.limit_binding) b.t.limit_binding = WA_PLAN_BINDING_LIMIT;
     if (!b.t.workgroup_bytes) b.t.workgroup_bytes = WA_PLAN_WORKGROUP_BYTES;
@@ -526,5 +528,23 @@ wa_status wa__plan_build(const wa_graph *g, const wa_plan_options *o, wa_plan **
     if (s == WA_OK) s = build(&b);
     if (s == WA_OK) s = pack(&b, out);
     builder_done(&b);
+    return s;
+}
+
+/* A context on the CPU that prefers NHWC is LiteRT, whose graphs take half of the cores each. */
+static bool halves_pay(const wa_plan_target *t) { return t->target == WA_TARGET_WEBNN && !t->nn->nchw && strcmp(t->nn->device, "cpu") == 0; }
+
+wa_status wa__plan_build(const wa_graph *g, const wa_plan_options *o, wa_plan **out, wa_error *err)
+{
+    const wa_plan_target *t = &o->target;
+    wa_graph *halved = NULL;
+    uint32_t *part = NULL;
+    if (t->target != WA_TARGET_CPU && t->target != WA_TARGET_WEBGPU && t->target != WA_TARGET_WEBNN)
+        return wa__fail(err, WA_UNSUPPORTED, "plans are made for cpu, webgpu and webnn, not for target %d", (int)t->target);
+    if (t->target == WA_TARGET_WEBNN && !t->nn) return wa__fail(err, WA_INVALID_ARGUMENT, "a plan for webnn needs the limits of its context");
+    if (halves_pay(t)) WA_TRY(wa__plan_lanes(g, &halved, &part, err));
+    wa_status s = plan_of(halved ? halved : g, part, o, out, err);
+    wa__graph_free(halved);
+    wa__free(part);
     return s;
 }

@@ -124,6 +124,7 @@ typedef struct wa_plan_builder {
     bool activations_f16;   /* the GPU may hold activations as f16 */
     uint8_t *node_target;   /* per node: wa_target, 0: nothing to do (view or constant) */
     const char **node_reason;
+    const uint32_t *part;   /* per node, NULL: all in one; a segment ends with its part, see plan_lanes.h */
     wa_plan_place *places;  /* per value, of roots */
     wa_plan_vec blocks[WA_MEM_COUNT]; /* wa_plan_block */
     wa_plan_vec conflicts;  /* wa_plan_conflict, GPU */
