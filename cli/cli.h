@@ -68,6 +68,8 @@ int cli_shapes_parse(const cli_args *a, cli_shapes *out); /* 0, or an exit code 
 int cli_measure_parse(const cli_args *a, cli_shapes *shapes, wa_measure_request *q);
 /* "a,b,c" into words; their number, 0 for an empty or malformed list or more than `most`. */
 size_t cli_words(const char *list, char out[][CLI_WORD_BYTES], size_t most);
+#define CLI_TUNE_OPTION \
+    {"tune", "on|off", "kernel choices measured on the adapter, at first use for 2 s at most (default: on hardware adapters)", 0, "on off"}
 /* Options of that kind for a command's table. */
 #define CLI_MEASURE_OPTIONS                                                                                                                  \
     {"batch", "N", "rows of the made-up inputs (default 1)", 0, NULL}, {"tokens", "N", "tokens a row (default 128)", 0, NULL},                 \
@@ -75,7 +77,7 @@ size_t cli_words(const char *list, char out[][CLI_WORD_BYTES], size_t most);
         {"mixed-precision", NULL, "keep the sensitive parts in 32 bits", 0, NULL},                                                             \
         {"warmup", "MS", "runs before the measured ones go on this long (default 500)", 0, NULL},                                              \
         {"timeout", "SECONDS", "of one run (default 300)", 0, NULL},                                                                           \
-        {"precompile-shaders", "on|off", "compile every pipeline before the first run (default on)", 0, "on off"},                             \
+        CLI_TUNE_OPTION, {"precompile-shaders", "on|off", "compile every pipeline before the first run (default on)", 0, "on off"},                             \
         {"firefox-optimizations", "on|off", "use the kernel choices measured in Firefox, where there are any (default: in Firefox)", 0, "on off"}
 
 /* Progress on a terminal's stderr; silent otherwise or with --quiet. */
@@ -84,6 +86,6 @@ void cli_progress_end(void);
 void cli_progress_enable(bool on);
 
 extern const cli_command cli_run, cli_inspect, cli_plan, cli_add, cli_get_command, cli_ls, cli_rm, cli_results, cli_doctor,
-    cli_version_command, cli_help_command, cli_completion, cli_bench, cli_profile;
+    cli_version_command, cli_help_command, cli_completion, cli_bench, cli_profile, cli_tune;
 
 #endif

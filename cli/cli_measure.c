@@ -35,7 +35,8 @@ static void on_progress(void *user, const wa_progress *p)
 int cli_measure_parse(const cli_args *a, cli_shapes *shapes, wa_measure_request *q)
 {
     static const struct { const char *name; size_t at; } choices[] = {{"precompile-shaders", offsetof(wa_measure_request, precompile_shaders)},
-                                                                      {"firefox-optimizations", offsetof(wa_measure_request, use_firefox_optimizations)}};
+                                                                      {"firefox-optimizations", offsetof(wa_measure_request, use_firefox_optimizations)},
+                                                                      {"tune", offsetof(wa_measure_request, tune)}};
     uint32_t timeout_s = 0;
     int code = cli_shapes_parse(a, shapes);
     if (code) return code;

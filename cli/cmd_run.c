@@ -161,6 +161,7 @@ static bool options(const cli_args *a, wa_accelerate_options *o)
     o->compute_shaders = choice(a, "compute-shaders");
     o->precompile_shaders = choice(a, "precompile-shaders");
     o->parallel_loading = choice(a, "parallel-loading");
+    o->tune = choice(a, "tune");
     bool ok = cli_number(a, "runs", 1, 1000000, &o->runs) && cli_number(a, "timeout", 1, 86400, &timeout_s) &&
               cli_number(a, "batch", 1, 4096, &o->batch_max) && precision(a, o);
     if (timeout_s) o->timeout_ms = timeout_s * 1000;
@@ -258,8 +259,9 @@ static const cli_option run_options[] = {
     {"no-fallback", NULL, "fail when the target asked for is not to be had", 0, NULL},
     {"jsonl", NULL, "one JSON object a text, in input order as they come, and a summary last", 0, NULL},
     {"visible", NULL, "show the browser's window", 0, NULL},
-    {"firefox-optimizations", "on|off", "kernels tuned for Firefox (default: for audio in Firefox)", 0, "on off"},
-    {"compute-shaders", "on|off", "(default: for audio)", 0, "on off"},
+    CLI_TUNE_OPTION,
+    {"compute-shaders", "on|off", "the original's name for --tune", 0, "on off"},
+    {"firefox-optimizations", "on|off", "kernel choices measured in Firefox, where there are any (default: in Firefox)", 0, "on off"},
     {"precompile-shaders", "on|off", "compile every pipeline before the first run (default on)", 0, "on off"},
     {"parallel-loading", "on|off", "fetch weights in parallel ranges (default: for vision and multimodal)", 0, "on off"},
     {NULL, NULL, NULL, 0, NULL}};

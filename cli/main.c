@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 const cli_command *const cli_commands[] = {
-    &cli_run, &cli_inspect, &cli_plan, &cli_profile, &cli_add, &cli_get_command, &cli_ls, &cli_rm, &cli_results,
+    &cli_run, &cli_inspect, &cli_plan, &cli_profile, &cli_tune, &cli_add, &cli_get_command, &cli_ls, &cli_rm, &cli_results,
     &cli_doctor, &cli_bench, &cli_version_command, &cli_help_command, &cli_completion, NULL};
 
 /* What the signal handler cancels; set before a run starts, cleared after. */

@@ -3,6 +3,7 @@
 import { settle } from './settle.js';
 import { fetchRange, JobError } from './upload.js';
 import { floors } from './floors.js';
+import { tune } from './tune.js';
 
 const DISPATCHES = 10, READ = 4096;
 const code = `@group(0) @binding(0) var<storage, read> a: array<f32>; @group(0) @binding(1) var<storage, read_write> b: array<f32>;
@@ -70,6 +71,7 @@ async function upload(device, { path, bytes }, job) {
 export async function bench(runtime, meta, job) {
   if (meta.what && !runtime.timestamps) throw new JobError('UNSUPPORTED', 'this adapter has no timestamp queries: kernels cannot be measured');
   if (meta.what === 'floors') return { meta: await floors(runtime.device, runtime.software, job) };
+  if (meta.what === 'tune') return tune(runtime, meta, job);
   const out = await smallRuns(runtime.device, meta.runs, job);
   out.upload_gbps = await upload(runtime.device, meta.upload, job);
   out.runs = meta.runs;

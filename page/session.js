@@ -67,7 +67,7 @@ export class Session {
       case FRAME.LOAD: this.work(f, FRAME.LOADED, job => this.runtime.load(f.meta, job)); break;
       case FRAME.RUN: this.work(f, FRAME.RESULT, job => this.runtime.run(this.runtime.remembered(f.seq, f.flags & WIRE_FLAG.AGAIN ? null : f.meta), f.body, job)); break;
       case FRAME.UNLOAD: this.work(f, FRAME.UNLOADED, () => this.runtime.unload(f.meta)); break;
-      case FRAME.BENCH: this.work(f, FRAME.BENCHED, job => bench(this.runtime, f.meta, job)); break;
+      case FRAME.BENCH: this.work(f, FRAME.BENCHED, job => this.runtime.exclusive(() => bench(this.runtime, f.meta, job))); break;
       default: this.send(FRAME.LOG, 0n, { text: `unknown frame ${f.type}` });
     }
   }

@@ -78,7 +78,8 @@ export class Stopwatch {
 
   // Microseconds of one go through `steps` [{pipeline, group, grid}], the median of `rounds` passes of as many goes
   // as a pass needs to be told apart; `single`: one go a pass. {us, steady}: steady once the clock was proven.
-  async time(steps, { rounds = 5, single = false, job = null } = {}) {
+  // No new pass begins after `until`.
+  async time(steps, { rounds = 5, single = false, job = null, until = Infinity } = {}) {
     const go = reps => this.once(e => {
       const pass = e.beginComputePass({ timestampWrites: { querySet: this.set, beginningOfPassWriteIndex: 2, endOfPassWriteIndex: 3 } });
       let last = null;
@@ -93,7 +94,7 @@ export class Stopwatch {
     const first = await go(1);
     if (!single && first.pass < this.least) reps = Math.min(1000, Math.ceil(this.least / Math.max(first.pass, 1)));
     const good = [], all = [];
-    for (let tries = 0; good.length < rounds && tries < rounds + (this.software ? 0 : TRIES) && !(job && job.cancelled); tries++) {
+    for (let tries = 0; good.length < rounds && tries < rounds + (this.software ? 0 : TRIES) && !(job && job.cancelled) && (tries === 0 || performance.now() < until); tries++) {
       const { before, pass, after } = await go(reps);
       all.push(pass / reps);
       this.best = Math.min(this.best, before, after);

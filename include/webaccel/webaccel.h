@@ -127,10 +127,14 @@ typedef struct wa_accelerate_options {
      * most two windows of 4096 texts ahead of the rows that are out. With `row` set too, rows are not kept: the
      * result has no output. */
     wa_next_status (*next)(void *user, uint32_t wait_ms, const char **text);
+    /* Kernel choices measured on the adapter: used, and measured at first use for 2 s at most. Default: on hardware
+     * adapters; ON: on software ones too; OFF: shipped choices alone. compute_shaders is the original's name. */
+    wa_choice tune;
 } wa_accelerate_options;
 #define WA_ACCELERATE_OPTIONS_INIT                                                                 \
     {sizeof(wa_accelerate_options), NULL, NULL, NULL, NULL, 0, NULL, 0, NULL, NULL, 0, false,      \
-     WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, false, false, 1, 0, 0, false, NULL, NULL, NULL, WA_CHOICE_DEFAULT, NULL}
+     WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, false, false, 1, 0, 0, false, NULL, NULL, NULL, WA_CHOICE_DEFAULT, NULL, \
+     WA_CHOICE_DEFAULT}
 
 typedef struct wa_result wa_result;
 
@@ -173,17 +177,21 @@ typedef struct wa_measure_request {
     uint32_t runs;       /* measured runs; 0: what fits 3 s, from 5 to 100 (a profile: 7) */
     uint32_t warmup_ms;  /* runs before them go on this long (500): clocks that idled come up */
     uint32_t timeout_ms; /* of each run; 0: 300,000 */
-    wa_choice use_firefox_optimizations, compute_shaders, precompile_shaders, parallel_loading;
+    wa_choice use_firefox_optimizations, compute_shaders, precompile_shaders, parallel_loading, tune;
     void (*progress)(void *user, const wa_progress *p);
     void *user;
 } wa_measure_request;
 #define WA_MEASURE_REQUEST_INIT                                                                   \
     {sizeof(wa_measure_request), NULL, NULL, NULL, 0, false, 1, 128, NULL, 0, 0, 500, 0,           \
-     WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, NULL, NULL}
+     WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, WA_CHOICE_DEFAULT, NULL, NULL}
 /* Times whole runs: {median_ms, p10_ms, p90_ms, first_ms, load_ms, throughput, dispatches, gpu_ms, memory_bytes,
  * target, browser, adapter, precision, runs_ms: [...], ...}. Nothing is stored. wa_string_free it. */
 WA_API wa_status wa_benchmark(wa_accelerator *a, const wa_measure_request *q, char **json, wa_error *err) WA_MUST_CHECK;
 
+/* Times, in seconds at most (0: 30), every legal tile of the model's products on the adapter of a browser, and keeps
+ * the fastest under the home, where runs in that browser find them: {file, products: [{m, n, k, count, default,
+ * default_us, tile, us, speedup, tried, failed}], default_us, us, ...}. wa_string_free it. */
+WA_API wa_status wa_tune(wa_accelerator *a, const wa_measure_request *q, uint32_t seconds, char **json, wa_error *err) WA_MUST_CHECK;
 /* Times every dispatch (timestamp queries) or CPU call: {kernels: [{label, kind, kernel, spec, grid, flops, bytes,
  * predicted_us, us, share, gflops, gb_s, floor_us, of_floor}], kinds: [totals], floors, wall_ms, gpu_ms, ...}.
  * trace (may be NULL): Chrome's trace event format, for ui.perfetto.dev. wa_string_free each. */

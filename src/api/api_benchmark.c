@@ -35,6 +35,8 @@ wa_accelerate_options api_measure_options(const wa_measure_request *q, const api
     o.compute_shaders = q->compute_shaders;
     o.precompile_shaders = q->precompile_shaders;
     o.parallel_loading = q->parallel_loading;
+    o.tune = q->tune;
+    o.precision_error = WA_CHOICE_OFF; /* that is a run's business */
     o.no_fallback = true;
     o.runs = q->runs;
     o.timeout_ms = q->timeout_ms;
@@ -56,7 +58,7 @@ static json_t *known(double v) { return isfinite(v) && v >= 0 ? json_real(v) : j
 static void copy_record(json_t *o, const wa_result *r)
 {
     static const char *const keys[] = {"model_cid", "model_type", "task", "target", "browser", "browser_version", "adapter", "adapter_name", "adapter_is_software",
-                                       "precision", "mixed_precision", "batch", "dispatches", "cpu_segments", "on_target", "load_ms", "plan_cached", "plan_key", "timestamp", "host",
+                                       "precision", "mixed_precision", "batch", "dispatches", "cpu_segments", "on_target", "load_ms", "tune_ms", "plan_cached", "plan_key", "timestamp", "host",
                                        "version", "system"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         json_t *v = json_object_get(r->record, keys[i]);

@@ -105,6 +105,8 @@ typedef struct api_session { /* an open browser with its page, or the CPU */
     char step[32];   /* of the ladder of flag sets */
     char id[32];     /* the browser's, see wa_browser_info */
     double start_ms; /* from launch to the page's hello */
+    api_tuned *tuned; /* what was measured of its target; NULL until asked for */
+    bool tuned_here;  /* a first use was tuned in this process: not again for what the time did not reach */
     uint64_t used;
 } api_session;
 
@@ -118,8 +120,8 @@ wa_status api_target_choose(wa_accelerator *a, const wa_accelerate_options *o, c
 /* The most telling of an adapter's names; NULL when it gives none. */
 const char *api_adapter_name(const wa_run_target *t);
 /* What the browser that a run will probably open offers, as its last session showed, else WebGPU's
- * defaults; false when the run will not open one. For saying before it starts what memory it will take. */
-bool api_target_expected(wa_accelerator *a, const wa_accelerate_options *o, const char *model_type, wa_plan_target *out);
+ * defaults; false when the run will not open one. tuned: the name of its tune file, "" not known. For saying before it starts what memory it will take. */
+bool api_target_expected(wa_accelerator *a, const wa_accelerate_options *o, const char *model_type, wa_plan_target *out, char tuned[128]);
 /* What the browser that `browser` means offered when it was last opened for WebGPU; tuned gets its name only. */
 wa_status api_target_recall(wa_accelerator *a, const char *browser, wa_plan_target *out, api_tuned *tuned, wa_error *err) WA_MUST_CHECK;
 wa_status api_session_cpu(wa_accelerator *a, api_session **out, wa_error *err) WA_MUST_CHECK;
@@ -250,14 +252,26 @@ void api_inputs_done(api_inputs *in);
 
 /* --- what was measured of a target before (api_tune_file.c) ------------------------------------------------------------ */
 /* $HOME/tune/<adapter, driver and browser>.json; see api_tune_file.c for its form. */
+enum { API_TILES_MAX = 256 };
+typedef struct api_tiles { /* measured choices for products of one precision, small M first */
+    wa_gpu_tile_row rows[API_TILES_MAX];
+    double us[API_TILES_MAX], default_us[API_TILES_MAX];
+    uint32_t count;
+} api_tiles;
 struct api_tuned {
     char name[128]; /* of the file, without .json */
     char adapter[200], driver[80], browser[80]; /* that the name stands for; empty where it has none */
     bool has_floors;
     wa_run_floors floors;
+    api_tiles tiles[2]; /* of f32, of f16 */
+    bool foreign;       /* tiles are another browser's, see api_tuned_firefox */
 };
 /* Names a session's target. */
 void api_tuned_name(const api_session *s, api_tuned *out);
+/* Adds a row, or replaces the one of its shape; false when there is no room. */
+bool api_tuned_add(api_tuned *t, bool half, const wa_gpu_tile_row *row, double us, double default_us);
+/* The tiles measured in Firefox on this machine's driver, where a file has any, in place of those that t has. */
+bool api_tuned_firefox(const wa_accelerator *a, api_tuned *t);
 /* Fills the rest from the file; absent: nothing known. A bad file: logged with what is wrong, and nothing known. */
 void api_tuned_read(const wa_accelerator *a, api_tuned *t);
 /* The same from bytes; name is for messages. */
@@ -265,6 +279,15 @@ wa_status api_tuned_parse(const char *bytes, size_t n, const char *name, api_tun
 wa_status api_tuned_write(const wa_accelerator *a, const api_tuned *t, wa_error *err) WA_MUST_CHECK;
 /* The session's floors: known, or measured now and kept. */
 wa_status api_floors(wa_accelerator *a, api_session *s, api_tuned *t, wa_error *err) WA_MUST_CHECK;
+
+/* --- tuning (api_tune.c) --------------------------------------------------------------------------------------------- */
+/* Makes the session's target choose as this run wants: what was measured before, for this precision. */
+void api_tune_target(wa_accelerator *a, api_session *s, const wa_accelerate_options *o, bool half);
+/* The same for a browser that is not open yet, by the name of its tune file ("" none); wa__free *keep after planning. */
+void api_tune_expected(const wa_accelerator *a, const char *name, const wa_accelerate_options *o, bool half, wa_plan_target *t, api_tuned **keep);
+/* At first use on a hardware adapter: times what the plan has and nobody measured yet, for 2 s at most. True when
+ * the target chooses otherwise since, so that the model must be planned again. */
+bool api_tune_first_use(wa_accelerator *a, api_session *s, const wa_plan *p, const wa_accelerate_options *o, bool half);
 
 /* --- profiles (api_profile.c, api_trace.c) ---------------------------------------------------------------------------- */
 /* The shortest time that a dispatch or call of that much work can take, in us. */

@@ -10,7 +10,7 @@ enum { PROFILE_RUNS = 7, FILE_BYTES_MAX = 16 << 20 };
 
 double api_floor_us(const wa_run_floors *f, uint64_t flops, uint64_t bytes, uint32_t features)
 {
-    double peak = features & WA_FEATURE_SUBGROUP_MATRIX && f->matrix_per_s > 0 ? f->matrix_per_s : features & WA_FEATURE_F16 && f->f16_per_s > f->f32_per_s ? f->f16_per_s : f->f32_per_s;
+    double peak = features & (WA_FEATURE_SUBGROUP_MATRIX | WA_FEATURE_MATRIX_F16) && f->matrix_per_s > 0 ? f->matrix_per_s : features & WA_FEATURE_F16 && f->f16_per_s > f->f32_per_s ? f->f16_per_s : f->f32_per_s;
     double copy = (double)bytes <= f->near_bytes ? f->near_bytes_per_s : f->far_bytes_per_s;
     double compute = peak > 0 ? (double)flops / peak * 1e6 : 0, memory = copy > 0 ? (double)bytes / copy * 1e6 : 0;
     return fmax(f->pass_us, fmax(compute, memory));

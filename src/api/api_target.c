@@ -49,6 +49,7 @@ void api_session_close(wa_accelerator *a, api_session *s)
     api_session_unload(s);
     if (s->runner) s->runner->ops->free(s->runner);
     wa__browser_close(s->browser);
+    wa__free(s->tuned);
     a->sessions[i] = a->sessions[--a->session_count];
     memset(&a->sessions[a->session_count], 0, sizeof *a->sessions);
 }
@@ -426,7 +427,7 @@ wa_status api_target_choose(wa_accelerator *a, const wa_accelerate_options *o, c
     return to_cpu(a, c, err);
 }
 
-bool api_target_expected(wa_accelerator *a, const wa_accelerate_options *o, const char *model_type, wa_plan_target *out)
+bool api_target_expected(wa_accelerator *a, const wa_accelerate_options *o, const char *model_type, wa_plan_target *out, char tuned[128])
 {
     wa_browser_machine m;
     wa_browser_list l = {0};
@@ -441,7 +442,8 @@ bool api_target_expected(wa_accelerator *a, const wa_accelerate_options *o, cons
     size_t n = o->browser ? 0 : wa__browser_priors(model_type, "webgpu", order);
     for (size_t i = 0; i < n && !info; i++) info = wa__browser_pick(&l, wa__browser_family_name(order[i]), false);
     *out = (wa_plan_target){.target = WA_TARGET_WEBGPU, .software = !hardware};
-    if (info) recall_target(a, info->id, out, NULL, 0);
+    tuned[0] = 0;
+    if (info) recall_target(a, info->id, out, tuned, 128);
     bool found = info != NULL;
     wa__browser_list_free(&l);
     return found;

@@ -76,6 +76,24 @@ typedef struct wa_bridge_bench {
     uint32_t runs;
 } wa_bridge_bench;
 wa_status wa__bridge_bench(wa_runner *r, uint32_t runs, wa_bridge_bench *out, wa_error *err) WA_MUST_CHECK;
+/* One kernel with buffers like a plan's, and forms of it to be timed: bridge_time.c. */
+#define WA_BRIDGE_CASE_BINDINGS 8
+typedef struct wa_bridge_case {
+    uint64_t sizes[WA_BRIDGE_CASE_BINDINGS]; /* of the storage bindings, bytes */
+    uint32_t binding_count, write_mask;
+    const uint32_t *words; /* the params uniform */
+    uint32_t word_count;
+    uint32_t copies; /* sets of such buffers, gone through in turn */
+    bool half;       /* the output holds f16 */
+} wa_bridge_case;
+typedef struct wa_bridge_candidate {
+    const char *code; /* WGSL; borrowed */
+    uint32_t grid[3];
+    double us;        /* out: < 0 not measured */
+    char why[160];    /* out: why not; empty: the time was over */
+} wa_bridge_candidate;
+/* Times them in order until limit_ms is over. One whose results are not those of the first gets no time. */
+wa_status wa__bridge_time(wa_runner *r, const wa_bridge_case *k, wa_bridge_candidate *list, uint32_t count, uint32_t limit_ms, const atomic_bool *cancel, wa_error *err) WA_MUST_CHECK;
 /* What the adapter does at best; takes about a second. Needs timestamp queries. */
 wa_status wa__bridge_floors(wa_runner *r, wa_run_floors *out, wa_error *err) WA_MUST_CHECK;
 

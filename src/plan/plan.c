@@ -128,7 +128,7 @@ wa_status wa__plan_key(const wa_plan_options *o, const char *const *input_names,
     for (uint32_t i = 0; i < t->tile_count && s == WA_OK; i++) {
         char tile[WA_GPU_TILE_TEXT];
         wa__gpu_tile_print(&t->tiles[i].tile, tile);
-        s = wa__buf_printf(&b, err, "tile %u %u %u %s\n", t->tiles[i].m_max, t->tiles[i].n, t->tiles[i].k, tile);
+        s = wa__buf_printf(&b, err, "tile %u %u %u %u %s\n", t->tiles[i].m_min, t->tiles[i].m_max, t->tiles[i].n, t->tiles[i].k, tile);
     }
     for (uint32_t i = 0; i < input_count && s == WA_OK; i++) {
         wa__type_text(&input_types[i], type, sizeof type);

@@ -100,7 +100,7 @@ static wa_gpu_tile plain_tile(uint64_t m, uint64_t n, uint64_t k)
 
 static bool of_row(const wa_plan_target *target, const wa_gpu_tile_row *r, uint64_t m, uint64_t n, uint64_t k)
 {
-    return m <= r->m_max && n == r->n && k == r->k && wa__gpu_tile_legal(target, m, n, k, &r->tile);
+    return m <= r->m_max && m >= r->m_min && n == r->n && k == r->k && wa__gpu_tile_legal(target, m, n, k, &r->tile);
 }
 
 static wa_gpu_tile default_tile(const wa_plan_target *target, uint64_t m, uint64_t n, uint64_t k)

@@ -20,9 +20,10 @@ typedef struct wa_gpu_tile {
     uint32_t unroll;               /* straight: quads of K, else 0 */
 } wa_gpu_tile;
 
-typedef struct wa_gpu_tile_row { /* a measured choice: products [M,k] x [k,n] with M <= m_max */
+typedef struct wa_gpu_tile_row { /* a measured choice: products [M,k] x [k,n] with m_min <= M <= m_max */
     uint32_t m_max, n, k;
     wa_gpu_tile tile;
+    uint32_t m_min;
 } wa_gpu_tile_row;
 
 #define WA_GPU_TILE_TEXT 64u

@@ -149,6 +149,64 @@ class Profile(unittest.TestCase):
             self.assertGreater(json.loads(p.stdout)["floors"]["f32_per_s"], 0)
 
 
+@unittest.skipUnless(CHROMIUM, "no Chromium")
+class Tune(unittest.TestCase):
+    def setUp(self):
+        self.home = tempfile.mkdtemp(prefix="wa-tune-")
+        self.env = {**os.environ, "WEBACCEL_HOME": self.home}
+
+    def tearDown(self):
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def file(self):
+        return [os.path.join(self.home, "tune", f) for f in os.listdir(self.home + "/tune") if "swiftshader" in f.lower()][0]
+
+    def test_winners_are_kept_and_used(self):
+        args = ["bench", TINY + "/hf", "--target", "webgpu", "-b", "chromium", "--tokens", "16", "--runs", "1", "--warmup", "0", "--json", "--tune"]
+        plain = json.loads(run(*args, "off", env=self.env).stdout)
+        o = json.loads(run("tune", TINY + "/hf", "-b", "chromium", "--tokens", "16", "--seconds", "60", "--json", env=self.env).stdout)
+        self.assertEqual(o["file"], self.file())
+        kept = json.load(open(o["file"]))["tiles"]
+        self.assertEqual(len(kept), len(o["products"]))
+        for p in o["products"]:
+            self.assertGreater(p["tried"], 0)
+            self.assertLessEqual(p["us"], p["default_us"])
+            self.assertEqual(p["failed"], 0, p["failure"])
+            row = [r for r in kept if (r["n"], r["k"], r["m_max"]) == (p["n"], p["k"], p["m"])][0]
+            self.assertEqual((row["tile"], row["bits"], row["m_min"]), (p["tile"], 32, p["m"] // 2 + 1))
+        # another tile than the default, whatever won here: the plan is another one, its results are the same
+        table = json.load(open(o["file"]))
+        for r in table["tiles"]:
+            r["tile"] = "plain 4x32/4x8"
+        json.dump(table, open(o["file"], "w"))
+        tuned = json.loads(run(*args, "on", env=self.env).stdout)
+        self.assertNotEqual(tuned["plan_key"], plain["plan_key"])
+        self.assertLess(max(abs(a - b) for a, b in zip(tuned["sample"], plain["sample"])), 1e-5)
+        self.assertEqual(json.loads(run(*args, "off", env=self.env).stdout)["plan_key"], plain["plan_key"])
+
+    def test_first_use(self):
+        args = ["bench", TINY + "/hf", "--target", "webgpu", "-b", "chromium", "--tokens", "8", "--runs", "1", "--warmup", "0", "--json"]
+        self.assertIsNone(json.loads(run(*args, env=self.env).stdout)["tune_ms"], "a software adapter is not tuned unless asked for")
+        self.assertFalse(os.path.exists(self.home + "/tune"))
+        r = json.loads(run(*args, "--tune", "on", env=self.env).stdout)
+        self.assertGreater(r["tune_ms"], 0)
+        self.assertLess(r["tune_ms"], 20000) # 2 s, but a software adapter compiles on cores that others use
+        self.assertTrue(json.load(open(self.file()))["tiles"])
+
+    def test_a_bad_file_means_the_shipped_choices(self):
+        args = ["bench", TINY + "/hf", "--target", "webgpu", "-b", "chromium", "--tokens", "16", "--runs", "1", "--warmup", "0", "--json", "--verbose"]
+        plain = json.loads(run(*args, "--tune", "off", env=self.env).stdout)
+        run("tune", TINY + "/hf", "-b", "chromium", "--tokens", "16", "--seconds", "1", env=self.env)
+        open(self.file(), "w").write('{"webaccel_tune": 1, "tiles": [')
+        p = run(*args, env=self.env)
+        self.assertIn(os.path.basename(self.file()), p.stderr)
+        self.assertEqual(json.loads(p.stdout)["plan_key"], plain["plan_key"])
+
+    def test_errors(self):
+        self.assertIn("edge", run("tune", TINY + "/hf", "-b", "edge", check=9, env=self.env).stderr)
+        self.assertIn("--seconds", run("tune", TINY + "/hf", "--seconds", "0", check=2, env=self.env).stderr)
+
+
 try:
     unittest.main(argv=["measure_test"] + sys.argv[2:], verbosity=1, warnings="ignore")
 finally:
