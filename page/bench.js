@@ -50,22 +50,22 @@ async function smallRuns(device, runs, job) {
   return { ours_ms: median(ours), ours_p90_ms: p90(ours), plain_ms: median(plain), plain_p90_ms: p90(plain), ours_min_ms: ours[0], plain_min_ms: plain[0] };
 }
 
+// Rates in GB/s, the best of a few: HTTP to GPU buffer as weights go, and the fetching alone.
 async function upload(device, { path, bytes }, job) {
-  const piece = 4 << 20, buffer = device.createBuffer({ size: bytes, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST });
-  const start = performance.now();
-  let next = 0;
-  const lane = async () => {
-    for (let at = next; at < bytes; at = next) {
-      next = at + piece;
-      const n = Math.min(piece, bytes - at);
-      device.queue.writeBuffer(buffer, at, await fetchRange(path, at, n, job));
-    }
+  const ROUNDS = 3, LANES = 2, buffer = device.createBuffer({ size: bytes, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST });
+  const rate = async take => {
+    const start = performance.now();
+    await Promise.all(Array.from({ length: LANES }, (_, i) => stream(path, i * bytes / LANES, bytes / LANES, job, take)));
+    await settle(device, device.queue.onSubmittedWorkDone(), 0, () => false);
+    return bytes / (performance.now() - start) / 1e6;
   };
-  await Promise.all([lane(), lane(), lane(), lane()]);
-  await settle(device, device.queue.onSubmittedWorkDone(), 0, () => false);
-  const ms = performance.now() - start;
+  const out = { upload_gbps: 0, fetch_gbps: 0 };
+  for (let i = 0; i < ROUNDS && !job.cancelled; i++) {
+    out.upload_gbps = Math.max(out.upload_gbps, await rate((block, at) => { device.queue.writeBuffer(buffer, at, block); return block.length; }));
+    out.fetch_gbps = Math.max(out.fetch_gbps, await rate(block => block.length));
+  }
   buffer.destroy();
-  return bytes / ms / 1e6;
+  return out;
 }
 
 export async function bench(runtime, meta, job) {
@@ -73,7 +73,7 @@ export async function bench(runtime, meta, job) {
   if (meta.what === 'floors') return { meta: await floors(runtime.device, runtime.software, job) };
   if (meta.what === 'tune') return tune(runtime, meta, job);
   const out = await smallRuns(runtime.device, meta.runs, job);
-  out.upload_gbps = await upload(runtime.device, meta.upload, job);
+  Object.assign(out, await upload(runtime.device, meta.upload, job));
   out.runs = meta.runs;
   return { meta: out };
 }

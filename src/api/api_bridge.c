@@ -129,9 +129,9 @@ wa_status wa_bridge_benchmark(wa_bridge *b, char **json, wa_error *err)
     WA_TRY(need_session(b, &s, err));
     WA_TRY(wa__bridge_bench(s->runner, 100, &r, err));
     const wa_run_target *t = s->runner->ops->target(s->runner);
-    json_t *o = json_pack("{s:s?, s:s?, s:b, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "browser", t->browser, "browser_version", t->browser_version, "software", t->adapter_software, "runs",
+    json_t *o = json_pack("{s:s?, s:s?, s:b, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "browser", t->browser, "browser_version", t->browser_version, "software", t->adapter_software, "runs",
                           (int)r.runs, "ours_ms", r.ours_ms, "ours_p90_ms", r.ours_p90_ms, "plain_ms", r.plain_ms, "plain_p90_ms", r.plain_p90_ms, "trip_ms", r.trip_ms, "upload_gb_s",
-                          r.upload_gbps, "start_ms", s->start_ms);
+                          r.upload_gbps, "fetch_gb_s", r.fetch_gbps, "start_ms", s->start_ms);
     char *text = api_json_text(o);
     if (!text) return wa__no_memory(err, "the benchmark");
     *json = text;

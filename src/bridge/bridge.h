@@ -72,7 +72,7 @@ typedef struct wa_bridge_bench {
     double ours_ms, ours_p90_ms, ours_min_ms;    /* completion learnt as our runtime does */
     double plain_ms, plain_p90_ms, plain_min_ms; /* plain mapAsync */
     double trip_ms;                /* host to worker and back, without the GPU */
-    double upload_gbps;            /* weights path: HTTP to GPU buffer, 64 MiB */
+    double upload_gbps, fetch_gbps; /* weights path: HTTP to GPU buffer, 64 MiB; and without the GPU */
     uint32_t runs;
 } wa_bridge_bench;
 wa_status wa__bridge_bench(wa_runner *r, uint32_t runs, wa_bridge_bench *out, wa_error *err) WA_MUST_CHECK;

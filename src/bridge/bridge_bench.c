@@ -49,7 +49,7 @@ wa_status wa__bridge_bench(wa_runner *r, uint32_t runs, wa_bridge_bench *out, wa
     wa_status st = wa__session_call(s, WA_FRAME_BENCH, WA_FRAME_BENCHED, meta, &c, &j, err);
     struct { const char *key; double *to; } fields[] = {{"ours_ms", &b.ours_ms}, {"ours_p90_ms", &b.ours_p90_ms}, {"plain_ms", &b.plain_ms},
                                                         {"plain_p90_ms", &b.plain_p90_ms},
-                                                        {"ours_min_ms", &b.ours_min_ms}, {"plain_min_ms", &b.plain_min_ms}, {"upload_gbps", &b.upload_gbps}};
+                                                        {"ours_min_ms", &b.ours_min_ms}, {"plain_min_ms", &b.plain_min_ms}, {"upload_gbps", &b.upload_gbps}, {"fetch_gbps", &b.fetch_gbps}};
     for (size_t i = 0; i < sizeof fields / sizeof *fields && st == WA_OK; i++) {
         const json_t *v = json_object_get(j->reply, fields[i].key);
         if (!json_is_number(v)) st = wa__fail(err, WA_PROTOCOL, "the page's benchmark lacks %s", fields[i].key);

@@ -25,8 +25,8 @@ static int bench(wa_runner *r, bool firefox)
     wa_bridge_bench b;
     wa_error err = {0};
     CHECK(wa__bridge_bench(r, 60, &b, &err), err);
-    printf("small run: ours %.2f ms (min %.2f, p90 %.2f), plain mapAsync %.2f (min %.2f, p90 %.2f); trip %.3f ms; upload %.2f GB/s\n", b.ours_ms, b.ours_min_ms,
-           b.ours_p90_ms, b.plain_ms, b.plain_min_ms, b.plain_p90_ms, b.trip_ms, b.upload_gbps);
+    printf("small run: ours %.2f ms (min %.2f, p90 %.2f), plain mapAsync %.2f (min %.2f, p90 %.2f); trip %.3f ms; upload %.2f GB/s, fetch %.2f\n", b.ours_ms, b.ours_min_ms,
+           b.ours_p90_ms, b.plain_ms, b.plain_min_ms, b.plain_p90_ms, b.trip_ms, b.upload_gbps, b.fetch_gbps);
     (void)firefox;
     return 0;
 }
