@@ -1,7 +1,7 @@
 // The small-run benchmark: 1 KiB in, 10 dependent dispatches, 4 KiB read back, with our way of learning
 // of completion and with plain mapAsync; and the upload of a weight, HTTP to GPU buffer.
 import { settle } from './settle.js';
-import { fetchRange, JobError } from './upload.js';
+import { stream, JobError } from './upload.js';
 import { floors } from './floors.js';
 import { tune } from './tune.js';
 

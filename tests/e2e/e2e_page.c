@@ -213,7 +213,11 @@ static int plans(wa_runner *r)
     printf("a broken dispatch: %s\n", err.message);
     if (bad == WA_OK || !strstr(err.message, "copy")) return 1;
     CHECK(r->ops->unload(r, handle, &err), err);
-    if (r->ops->actual_bytes(r) != 0 || !wa__bridge_alive(r, NULL)) return 1;
+    const char *why = "";
+    if (r->ops->actual_bytes(r) != 0 || !wa__bridge_alive(r, &why)) {
+        fprintf(stderr, "after it all: %llu bytes, %s\n", (unsigned long long)r->ops->actual_bytes(r), why);
+        return 1;
+    }
     free(in), free(big), free(source), free(m);
     return 0;
 }
