@@ -66,7 +66,7 @@ static void soften(const wa_attention_task *t, room *m, int64_t count, bool firs
         if (!first && (old > high || old != old)) high = old;
         vf base = v_set(high == -INFINITY ? 0.0f : high); /* all masked so far: weights 0, not NaN */
         for (int64_t k = 0; k < count; k += V_LANES) {
-            vf e = v_exp(v_load(s + k) - base);
+            vf e = v_exp_down(v_load(s + k) - base);
             sum = sum + e;
             v_store(s + k, e);
         }

@@ -45,7 +45,7 @@ static void softmax(const float *x, bool log, int64_t n, float *out)
     for (int64_t i = 0; i < n; i += V_LANES) top = v_max(top, n - i >= V_LANES ? v_load(x + i) : v_load_part(x + i, n - i, -INFINITY));
     vf base = v_set(v_top(top));
     for (int64_t i = 0; i < n; i += V_LANES) {
-        vf e = v_exp(part(x, i, n) - base);
+        vf e = v_exp_down(part(x, i, n) - base);
         sum = sum + counted(e, i, n);
         if (!log) put(out, i, n, e);
     }

@@ -112,11 +112,19 @@ V_INLINE float v_sum(vf a)
     vq s = V_LANES == 16 ? v_half(a, 0) + v_half(a, 1) : v_half(a, 0);
     return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
 }
+V_INLINE vq vq_max(vq a, vq b)
+{
+    typedef int32_t mask __attribute__((vector_size(32)));
+    mask m = (mask)(a > b) | (mask)(a != a);
+    return (vq)((m & (mask)a) | (~m & (mask)b));
+}
+/* The largest lane, NaN if there is one. */
 V_INLINE float v_top(vf a)
 {
-    float r = a[0];
-    for (int i = 1; i < V_LANES; i++) r = a[i] > r || a[i] != a[i] ? a[i] : r;
-    return r;
+    vq h = V_LANES == 16 ? vq_max(v_half(a, 0), v_half(a, 1)) : v_half(a, 0);
+    h = vq_max(h, __builtin_shufflevector(h, h, 4, 5, 6, 7, 4, 5, 6, 7));
+    h = vq_max(h, __builtin_shufflevector(h, h, 2, 3, 2, 3, 2, 3, 2, 3));
+    return vq_max(h, __builtin_shufflevector(h, h, 1, 1, 1, 1, 1, 1, 1, 1))[0];
 }
 
 /* 2^n * e^r with |r| <= ln 2 / 2; 0 below -87.3, infinity above 88.7, NaN stays. */
@@ -141,15 +149,44 @@ V_INLINE vf v_exp(vf x)
     return v_pick(nan, x, y);
 }
 
-/* Abramowitz and Stegun 7.1.26. */
+/* The same for x <= 0 (or NaN) and without its care for the rest: 0 below -88.02. */
+V_INLINE vf v_exp_down(vf x)
+{
+    vf c = v_pick((vi)(x < -88.3f), v_set(-88.3f), x); /* 2^-127 is written as 0 */
+    vf t = v_fma(c, v_set(1.44269504f), v_set(12582912.0f)), n = t - 12582912.0f;
+    vf r = v_fma(n, v_set(2.12194440e-4f), v_fma(n, v_set(-0.693359375f), c));
+    vf p = v_fma(r, v_set(1.0f / 5040), v_set(1.0f / 720));
+    p = v_fma(p, r, v_set(1.0f / 120));
+    p = v_fma(p, r, v_set(1.0f / 24));
+    p = v_fma(p, r, v_set(1.0f / 6));
+    p = v_fma(p, r, v_set(0.5f));
+    p = v_fma(p, r, v_set(1.0f));
+    p = v_fma(p, r, v_set(1.0f));
+    return p * (vf)(((vi)t << 23) + 0x3f800000); /* t's low bits are n */
+}
+
+/* 1 / x for finite x >= 1. */
+V_INLINE vf v_inverse(vf x)
+{
+#if defined(__AVX512F__)
+    vf y = (vf)_mm512_rcp14_ps((__m512)x); /* 14 bits; a division takes as long as 20 products */
+    return y * v_fma(-x, y, v_set(2.0f));
+#else
+    return 1.0f / x;
+#endif
+}
+
+/* Abramowitz and Stegun 7.1.26; past 10 it is 1 in any case. */
 V_INLINE vf v_erf(vf x)
 {
-    vf a = v_abs(x), t = 1.0f / v_fma(a, v_set(0.3275911f), v_set(1.0f));
+    vf a = v_abs(x);
+    a = v_pick((vi)(a > 10.0f), v_set(10.0f), a);
+    vf t = v_inverse(v_fma(a, v_set(0.3275911f), v_set(1.0f)));
     vf p = v_fma(t, v_set(1.061405429f), v_set(-1.453152027f));
     p = v_fma(p, t, v_set(1.421413741f));
     p = v_fma(p, t, v_set(-0.284496736f));
     p = v_fma(p, t, v_set(0.254829592f));
-    vf y = 1.0f - p * t * v_exp(-a * a);
+    vf y = 1.0f - p * t * v_exp_down(-a * a);
     return v_pick((vi)(x != x), x, (vf)((vi)y | ((vi)x & INT32_MIN)));
 }
 V_INLINE vf v_sigmoid(vf x) { return 1.0f / (1.0f + v_exp(-x)); }
