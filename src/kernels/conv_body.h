@@ -26,60 +26,109 @@ static void corners_of(const wa_conv_columns *c, corners *out)
     }
 }
 
-/* One tap of 16 pixels: which of them read inside, and whether those lie side by side. */
+/* One tap of 16 pixels: which of them read inside, and where. */
 typedef struct reach {
     int32_t at[WA_PANEL]; /* in the plane; means nothing outside */
     uint32_t inside;      /* bit j */
-    bool row;             /* at[j] == at[0] + j wherever it is inside */
 } reach;
+
+#if defined(__AVX512F__)
+enum { RUNS_MAX = 4 };
+
+/* Pixels that lie side by side, `step` apart: pixel j at `at` + step * j. */
+typedef struct run {
+    int64_t at; /* bytes from the plane's start, which may lie before it: only pixels of the mask are read */
+    __mmask16 pixels, low, high; /* low, high: floats to read for pixels 0..7 and 8..15 of step 2 */
+} run;
+
+static __mmask16 spread(uint32_t x) /* bit i of 8 to bit 2i */
+{
+    x = (x | x << 4) & 0x0f0f;
+    x = (x | x << 2) & 0x3333;
+    return (__mmask16)((x | x << 1) & 0x5555);
+}
 
 V_INLINE reach reach_of(const wa_window *w, const corners *c, int64_t tap)
 {
     int32_t dz = (int32_t)(tap / (w->kernel[2] * w->kernel[1]) * w->dilation[0]), dy = (int32_t)(tap / w->kernel[2] % w->kernel[1] * w->dilation[1]);
     int32_t dx = (int32_t)(tap % w->kernel[2] * w->dilation[2]), d = (int32_t)((dz * w->in[1] + dy) * w->in[2] + dx);
     reach r;
-#if defined(__AVX512F__)
-    __m512i at = _mm512_add_epi32(_mm512_loadu_si512(c->at), _mm512_set1_epi32(d)), step = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     __mmask16 in = _mm512_cmplt_epu32_mask(_mm512_add_epi32(_mm512_loadu_si512(c->z), _mm512_set1_epi32(dz)), _mm512_set1_epi32((int32_t)w->in[0]));
     in = _mm512_mask_cmplt_epu32_mask(in, _mm512_add_epi32(_mm512_loadu_si512(c->y), _mm512_set1_epi32(dy)), _mm512_set1_epi32((int32_t)w->in[1]));
     in = _mm512_mask_cmplt_epu32_mask(in, _mm512_add_epi32(_mm512_loadu_si512(c->x), _mm512_set1_epi32(dx)), _mm512_set1_epi32((int32_t)w->in[2]));
-    _mm512_storeu_si512(r.at, at);
+    _mm512_storeu_si512(r.at, _mm512_add_epi32(_mm512_loadu_si512(c->at), _mm512_set1_epi32(d)));
     r.inside = in;
-    r.row = _mm512_mask_cmpneq_epi32_mask(in, at, _mm512_add_epi32(_mm512_set1_epi32(r.at[0]), step)) == 0;
+    return r;
+}
+
+/* The runs of a tap's pixels; RUNS_MAX + 1: more than that, or too far apart. */
+V_INLINE int runs_of(const reach *r, int64_t step, run *out)
+{
+    int n = 0;
+    if (step > 2) return RUNS_MAX + 1;
+    __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), at = _mm512_loadu_si512(r->at);
+    __m512i start = _mm512_sub_epi32(at, step == 2 ? _mm512_slli_epi32(lane, 1) : lane);
+    for (uint32_t left = r->inside; left && n <= RUNS_MAX; n++) {
+        int first = __builtin_ctz(left);
+        int32_t from = (int32_t)(r->at[first] - step * first);
+        __mmask16 same = _mm512_mask_cmpeq_epi32_mask((__mmask16)left, start, _mm512_set1_epi32(from));
+        if (n < RUNS_MAX) out[n] = (run){(int64_t)from * 4, same, spread(same & 0xff), spread((uint32_t)same >> 8)};
+        left &= ~(uint32_t)same;
+    }
+    return n;
+}
+
+V_INLINE __m512 load_run(const char *x, const run *r, bool pairs, __m512 v)
+{
+    if (!pairs) return _mm512_mask_loadu_ps(v, r->pixels, x + r->at);
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    __m512 low = _mm512_maskz_loadu_ps(r->low, x + r->at), high = _mm512_maskz_loadu_ps(r->high, x + r->at + 64);
+    return _mm512_mask_mov_ps(v, r->pixels, _mm512_permutex2var_ps(low, even, high));
+}
+
+/* `count` channels of one tap: rows of the panel out_step apart. */
+V_INLINE void copy_tap(const reach *r, int64_t step, const float *x, int64_t plane, int64_t count, float *out, int64_t out_step)
+{
+    run runs[RUNS_MAX];
+    int n = runs_of(r, step, runs);
+    if (n == 1) {
+        for (; count > 0; count--, x += plane, out += out_step) _mm512_storeu_ps(out, load_run((const char *)x, runs, step == 2, _mm512_setzero_ps()));
+        return;
+    }
+    __m512i at = _mm512_loadu_si512(r->at);
+    for (; count > 0; count--, x += plane, out += out_step) {
+        __m512 v = _mm512_setzero_ps();
+        if (n > RUNS_MAX) v = _mm512_mask_i32gather_ps(v, (__mmask16)r->inside, at, x, 4);
+        else
+            for (int i = 0; i < n; i++) v = load_run((const char *)x, &runs[i], step == 2, v);
+        _mm512_storeu_ps(out, v);
+    }
+}
 #else
-    r.inside = 0;
-    r.row = true;
+V_INLINE reach reach_of(const wa_window *w, const corners *c, int64_t tap)
+{
+    int32_t dz = (int32_t)(tap / (w->kernel[2] * w->kernel[1]) * w->dilation[0]), dy = (int32_t)(tap / w->kernel[2] % w->kernel[1] * w->dilation[1]);
+    int32_t dx = (int32_t)(tap % w->kernel[2] * w->dilation[2]), d = (int32_t)((dz * w->in[1] + dy) * w->in[2] + dx);
+    reach r = {.inside = 0};
     for (int j = 0; j < WA_PANEL; j++) {
         r.at[j] = (int32_t)((uint32_t)c->at[j] + (uint32_t)d); /* right where it is inside */
         bool in = (uint32_t)(c->z[j] + dz) < (uint64_t)w->in[0] && (uint32_t)(c->y[j] + dy) < (uint64_t)w->in[1] && (uint32_t)(c->x[j] + dx) < (uint64_t)w->in[2];
         r.inside |= (uint32_t)in << j;
-        r.row = r.row && (!in || r.at[j] == (int32_t)((uint32_t)r.at[0] + (uint32_t)j));
     }
-#endif
     return r;
 }
 
 /* `count` channels of one tap: rows of the panel out_step apart. */
-V_INLINE void copy_tap(const reach *r, const float *x, int64_t plane, int64_t count, float *out, int64_t out_step)
+V_INLINE void copy_tap(const reach *r, int64_t step, const float *x, int64_t plane, int64_t count, float *out, int64_t out_step)
 {
-    if (r->inside == 0xffff && r->row) {
+    if (step == 1 && r->inside == 0xffff && r->at[WA_PANEL - 1] == r->at[0] + WA_PANEL - 1) { /* places rise by at least 1 */
         for (const float *from = x + r->at[0]; count > 0; count--, from += plane, out += out_step) memcpy(out, from, WA_PANEL * sizeof *out);
         return;
     }
-#if defined(__AVX512F__)
-    __mmask16 in = (__mmask16)r->inside;
-    if (r->row) { /* lanes that are masked away are not read */
-        const char *from = (const char *)x;
-        for (int64_t at = (int64_t)r->at[0] * 4; count > 0; count--, at += plane * 4, out += out_step) _mm512_storeu_ps(out, _mm512_maskz_loadu_ps(in, from + at));
-        return;
-    }
-    __m512i at = _mm512_loadu_si512(r->at);
-    for (; count > 0; count--, x += plane, out += out_step) _mm512_storeu_ps(out, _mm512_mask_i32gather_ps(_mm512_setzero_ps(), in, at, x, 4));
-#else
     for (; count > 0; count--, x += plane, out += out_step)
         for (int j = 0; j < WA_PANEL; j++) out[j] = r->inside >> j & 1 ? x[r->at[j]] : 0.0f;
-#endif
 }
+#endif
 
 static void columns(const wa_conv_columns *c)
 {
@@ -89,7 +138,7 @@ static void columns(const wa_conv_columns *c)
         reach r = reach_of(c->window, &from, tap);
         int64_t first = c->k_from > tap ? (c->k_from - tap + c->taps - 1) / c->taps : 0; /* channel */
         int64_t row = first * c->taps + tap - c->k_from;
-        if (row < c->k) copy_tap(&r, c->x + first * c->in_size, c->in_size, (c->k - row + c->taps - 1) / c->taps, c->out + row * WA_PANEL, c->taps * WA_PANEL);
+        if (row < c->k) copy_tap(&r, c->window->stride[2], c->x + first * c->in_size, c->in_size, (c->k - row + c->taps - 1) / c->taps, c->out + row * WA_PANEL, c->taps * WA_PANEL);
     }
 }
 

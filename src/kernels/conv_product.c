@@ -49,13 +49,25 @@ static void columns_of(const job *g, const place *p, int64_t panel, int64_t coun
     }
 }
 
+/* Asks for a share of the weights of the next tile of rows: they come from memory once a run, in pieces too
+ * short for the processor to foresee. */
+static void fetch_weights(const wa_conv *c, int64_t channel, int64_t rows, int64_t k_from, int64_t k, int64_t part, int64_t parts)
+{
+    for (int64_t i = rows * part / parts; i < rows * (part + 1) / parts; i++) {
+        const float *w = c->weights + (channel + i) * c->k + k_from;
+        for (int64_t x = 0; x < k; x += 16) __builtin_prefetch(w + x, 0, 2);
+    }
+}
+
 /* One tile of rows over all columns: its weights stay in the first-level cache. */
 static void rows_over(const job *g, const place *p, int64_t row, int64_t panel, int64_t count, int64_t k_from, wa_gemm_tile *tiles)
 {
     const wa_conv *c = g->c;
     int64_t channel = p->group * c->channels_out + row, step = c->gemm->panels;
+    int64_t next = wa__conv_least(c->gemm->rows, p->row_end - row - c->gemm->rows);
     for (int64_t i = 0; i < count; i += step) {
         wa_gemm_tile *t = &tiles[i / step];
+        if (next > 0) fetch_weights(c, channel + c->gemm->rows, next, k_from, t->k, i / step, (count + step - 1) / step);
         int64_t at = (p->image * c->w.out_channels + channel) * c->out_size + (panel + i) * WA_PANEL;
         t->rows = (int)wa__conv_least(c->gemm->rows, p->row_end - row);
         t->a = c->weights + channel * c->k + k_from;
