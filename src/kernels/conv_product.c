@@ -1,10 +1,12 @@
 /* Convolutions as products: W [channels out, K] x columns [K, pixels], by the register tiles of gemm.h, W read
- * in place (packed as tiles read it is no faster, and doubles its memory). Columns are packed a few panels of 16 pixels and WA_BLOCK_K of K at a time,
- * so that they stay in the second-level cache while every row of W passes over them; a few rows of a
- * pointwise convolution read the input in place. */
+ * in place (packed as tiles read it is no faster, and doubles its memory). Columns are packed a few panels of
+ * 16 pixels and K_BLOCK of K at a time, so that they stay in the second-level cache while every row of W passes
+ * over them; a few rows of a pointwise convolution read the input in place. */
 #include "kernels/conv.h"
 
-enum { PANELS_MAX = 8, TASKS_A_THREAD = 4, ROWS_IN_PLACE = 48 };
+/* K goes in blocks no shorter than eight panels in that cache ask for: between blocks C is read and written, its
+ * rows far apart. */
+enum { K_BLOCK = 1152, PANELS_MAX = 8, TASKS_A_THREAD = 4, ROWS_IN_PLACE = 48 };
 
 typedef struct job {
     const wa_conv *c;
@@ -37,13 +39,13 @@ static void columns_of(const job *g, const place *p, int64_t panel, int64_t coun
     for (int64_t i = 0; i < count; i += step) {
         int64_t pixel = (panel + i) * WA_PANEL, columns = wa__conv_least(step * WA_PANEL, c->out_size - pixel);
         bool in_place = g->pointwise && columns == step * WA_PANEL;
-        tiles[i / step] = (wa_gemm_tile){.b = in_place ? p->x + k_from * c->in_size + pixel : packed + i * WA_BLOCK_K * WA_PANEL, .b_row = in_place ? c->in_size : WA_PANEL,
-                                         .b_panel = in_place ? WA_PANEL : WA_BLOCK_K * WA_PANEL, .k = k, .a_row = c->k, .a_k = 1, .c_row = c->out_size, .columns = (int)columns, .add = k_from > 0,
+        tiles[i / step] = (wa_gemm_tile){.b = in_place ? p->x + k_from * c->in_size + pixel : packed + i * K_BLOCK * WA_PANEL, .b_row = in_place ? c->in_size : WA_PANEL,
+                                         .b_panel = in_place ? WA_PANEL : K_BLOCK * WA_PANEL, .k = k, .a_row = c->k, .a_k = 1, .c_row = c->out_size, .columns = (int)columns, .add = k_from > 0,
                                          .last = k_from + k == c->k, .alpha = 1, .residual_row = c->out_size, .residual_first = true, .act = c->act, .act_a = c->act_a, .act_b = c->act_b};
         for (int64_t s = 0; !in_place && s * WA_PANEL < columns; s++) {
             part.pixel = pixel + s * WA_PANEL;
             part.pixels = wa__conv_least(WA_PANEL, c->out_size - part.pixel);
-            part.out = packed + (i + s) * WA_BLOCK_K * WA_PANEL;
+            part.out = packed + (i + s) * K_BLOCK * WA_PANEL;
             c->isa->columns(&part);
         }
     }
@@ -82,14 +84,14 @@ static void block(void *user, uint32_t index, uint32_t thread)
 {
     const job *g = user;
     const wa_conv *c = g->c;
-    float packed[PANELS_MAX * WA_BLOCK_K * WA_PANEL] __attribute__((aligned(64)));
+    float packed[PANELS_MAX * K_BLOCK * WA_PANEL] __attribute__((aligned(64)));
     wa_gemm_tile tiles[PANELS_MAX];
     place p = place_of(g, index);
     (void)thread;
     for (int64_t panel = p.panel; panel < p.panel_end; panel += PANELS_MAX) {
         int64_t count = wa__conv_least(PANELS_MAX, p.panel_end - panel);
-        for (int64_t k_from = 0; k_from < c->k; k_from += WA_BLOCK_K) {
-            columns_of(g, &p, panel, count, k_from, wa__conv_least(WA_BLOCK_K, c->k - k_from), packed, tiles);
+        for (int64_t k_from = 0; k_from < c->k; k_from += K_BLOCK) {
+            columns_of(g, &p, panel, count, k_from, wa__conv_least(K_BLOCK, c->k - k_from), packed, tiles);
             for (int64_t row = p.row; row < p.row_end; row += c->gemm->rows) rows_over(g, &p, row, panel, count, k_from, tiles);
         }
     }
