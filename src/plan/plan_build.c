@@ -499,6 +499,7 @@ static void builder_done(wa_plan_builder *b)
     wa__free(b->packed.ptr);
     wa__free(b->norms.ptr);
     wa__free(b->norm_before);
+    wa__free(b->taken);
     wa__free(b->params.ptr);
     wa__free(b->root);
     wa__free(b->form);
@@ -521,9 +522,10 @@ static wa_status plan_of(const wa_graph *g, const uint32_t *part, const wa_plan_
     b.group = wa__alloc(g->node_count + 1u, 1);
     b.form = wa__alloc(g->value_count + 1u, 1);
     b.places = wa__alloc(g->value_count + 1u, sizeof *b.places);
+    b.taken = wa__alloc(g->node_count + 1u, sizeof *b.taken);
     b.node_target = wa__alloc(g->node_count + 1u, sizeof *b.node_target);
     b.node_reason = wa__alloc(g->node_count + 1u, sizeof *b.node_reason);
-    wa_status s = b.root && b.form && b.group && b.places && b.node_target && b.node_reason ? WA_OK : wa__no_memory(err, "a plan");
+    wa_status s = b.root && b.form && b.group && b.places && b.node_target && b.taken && b.node_reason ? WA_OK : wa__no_memory(err, "a plan");
     if (s == WA_OK && b.t.target == WA_TARGET_WEBNN) s = wa__plan_nn_init(&b);
     if (s == WA_OK) s = build(&b);
     if (s == WA_OK) s = pack(&b, out);

@@ -16,7 +16,7 @@ wa_dtype wa__plan_device_dtype(wa_dtype d)
 static const wa_gpu_row *row_of(wa_op op)
 {
     static const wa_gpu_row elementwise = {WA_OP_Elementwise, wa__gpu_elementwise_refuses, wa__gpu_elementwise, wa__gpu_elementwise_forms};
-    const wa_gpu_row *const groups[] = {wa__gpu_product_rows, wa__gpu_reduce_rows, wa__gpu_math_rows, wa__gpu_move_rows, wa__gpu_seq_rows,
+    const wa_gpu_row *const groups[] = {wa__gpu_product_rows, wa__gpu_pool_rows, wa__gpu_reduce_rows, wa__gpu_math_rows, wa__gpu_move_rows, wa__gpu_seq_rows,
                                         wa__gpu_window_rows, wa__gpu_quant_rows, wa__gpu_index_rows, wa__gpu_select_rows};
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
         for (const wa_gpu_row *r = groups[i]; r->op; r++)
@@ -65,7 +65,7 @@ wa_status wa__plan_gpu_node(wa_plan_builder *b, uint32_t node)
 {
     const wa_node *n = &b->g->nodes[node];
     uint32_t bits;
-    if (wa__gpu_norm_taken(b, node)) return WA_OK;
+    if (b->taken[node]) return WA_OK;
     if (hollow(b, n) && wa__gpu_empty_value(b, n, &bits)) return wa__gpu_fill(b, node, n->outputs[0], bits);
     return row_of(n->op)->lower(b, node);
 }

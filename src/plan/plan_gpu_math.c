@@ -1,4 +1,4 @@
-/* Rows of the WebGPU table: attention, norms, pooling, softmax. */
+/* Rows of the WebGPU table: attention, norms, softmax. */
 #include "plan/plan_int.h"
 
 static bool vector_of(const wa_plan_builder *b, uint32_t value, uint64_t n)
@@ -216,28 +216,6 @@ static wa_status rows_lower(wa_plan_builder *b, uint32_t node)
     return wa__gpu_end(b, &d, node, NULL);
 }
 
-/* --- pooling ---------------------------------------------------------------------------------- */
-static const char *pool_refuses(wa_plan_builder *b, const wa_node *n)
-{
-    const wa_tensor_type *x = wa__gpu_type(b, n->inputs[0]);
-    return x->rank == 3 && wa__plan_device_dtype(x->dtype) == WA_F32 ? NULL : "pooling takes floats [batch, tokens, hidden]";
-}
-
-static wa_status pool_lower(wa_plan_builder *b, uint32_t node)
-{
-    const wa_node *n = &b->g->nodes[node];
-    const wa_tensor_type *x = wa__gpu_type(b, n->inputs[0]);
-    wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_POOL);
-    d.spec.spec[0] = n->op == WA_OP_MeanPool ? 0 : n->op == WA_OP_ClsPool ? 1 : 2;
-    if (n->op != WA_OP_ClsPool) d.spec.spec[1] = wa__plan_device_dtype(wa__gpu_type(b, n->inputs[1])->dtype);
-    for (uint32_t i = 0; i < (n->op == WA_OP_ClsPool ? 1u : 2u); i++) WA_TRY(wa__gpu_read(b, &d, n->inputs[i]));
-    WA_TRY(wa__gpu_write(b, &d, n->outputs[0]));
-    for (unsigned k = 0; k < 3; k++) d.params[k] = (uint32_t)x->dims[k];
-    d.params_count = 4;
-    wa__gpu_cover(&d, (uint64_t)x->dims[0] * (uint64_t)x->dims[2], 32);
-    return wa__gpu_end(b, &d, node, NULL);
-}
-
 /* --- forms: a mask's range and the statistics' digits stay in f32 ------------------------------------ */
 static uint32_t attention_forms(wa_plan_builder *b, const wa_node *n, bool output, uint32_t index)
 {
@@ -245,15 +223,10 @@ static uint32_t attention_forms(wa_plan_builder *b, const wa_node *n, bool outpu
     return output || index != bias_input(n) ? WA_FORMS_DENSE : 1u << WA_FORM_F32;
 }
 
-static uint32_t first_forms(wa_plan_builder *b, const wa_node *n, bool output, uint32_t index)
-{
-    (void)b, (void)n, (void)output;
-    return index == 0 ? WA_FORMS_DENSE : 1u << WA_FORM_F32;
-}
-
 static uint32_t norm_forms(wa_plan_builder *b, const wa_node *n, bool output, uint32_t index)
 {
-    return output ? first_forms(b, n, output, index) : WA_FORMS_DENSE;
+    (void)b, (void)n;
+    return !output || index == 0 ? WA_FORMS_DENSE : 1u << WA_FORM_F32;
 }
 
 const wa_gpu_row wa__gpu_math_rows[] = {
@@ -266,8 +239,5 @@ const wa_gpu_row wa__gpu_math_rows[] = {
     {WA_OP_L2Normalize, rows_refuse, rows_lower, wa__gpu_dense},
     {WA_OP_Softmax, rows_refuse, rows_lower, wa__gpu_dense},
     {WA_OP_LogSoftmax, rows_refuse, rows_lower, wa__gpu_dense},
-    {WA_OP_MeanPool, pool_refuses, pool_lower, first_forms},
-    {WA_OP_ClsPool, pool_refuses, pool_lower, first_forms},
-    {WA_OP_MaxPoolTokens, pool_refuses, pool_lower, first_forms},
     {WA_OP_NONE, NULL, NULL},
 };

@@ -21,13 +21,6 @@ wa_gpu_norm *wa__gpu_norm_after(const wa_plan_builder *b, uint32_t node)
     return NULL;
 }
 
-bool wa__gpu_norm_taken(const wa_plan_builder *b, uint32_t node)
-{
-    for (size_t i = 0; i < b->norms.count; i++)
-        if (((wa_gpu_norm *)b->norms.ptr)[i].node == node) return true;
-    return false;
-}
-
 static bool dense(const wa_plan_builder *b, uint32_t value) { return value == WA_NONE || wa__gpu_form(b, value) != WA_FORM_TILES; }
 
 /* A product that runs as one of the tiled kernels. */
@@ -154,6 +147,7 @@ wa_status wa__plan_gpu_norms(wa_plan_builder *b)
         wa_gpu_norm *kept = wa__plan_vec_push(&b->norms, sizeof *kept);
         if (!kept) return wa__no_memory(b->err, "the plan");
         *kept = norm;
+        b->taken[i] = 1;
     }
     return WA_OK;
 }

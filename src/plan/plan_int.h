@@ -131,6 +131,7 @@ typedef struct wa_plan_builder {
     wa_plan_vec fixes;      /* wa_plan_fix */
     wa_plan_vec packed;     /* GPU weights made so far, see plan_gpu.c */
     wa_plan_vec norms;      /* wa_gpu_norm: norms without a dispatch (plan_gpu_norms.c) */
+    uint8_t *taken;         /* per node: a dispatch of another node does its work */
     uint32_t *norm_before;  /* per node: 1 + index in norms of the one that its A comes from, 0; NULL: none are looked for */
     uint32_t step;          /* number of dispatches and calls so far */
     uint32_t host_weights;  /* CPU buffer of transformed weights, WA_NONE until needed */
@@ -249,9 +250,8 @@ void wa__gpu_cover(wa_gpu_dispatch *d, uint64_t items, uint32_t size);
 wa_status wa__gpu_bind_block(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t block, uint64_t bytes, bool write);
 wa_status wa__gpu_end(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t node, const uint32_t *code);
 
-/* plan_gpu_norms.c: finds the layer norms that the products around them take in; whether a node is one. */
+/* plan_gpu_norms.c: finds the layer norms that the products around them take in. */
 wa_status wa__plan_gpu_norms(wa_plan_builder *b);
-bool wa__gpu_norm_taken(const wa_plan_builder *b, uint32_t node);
 
 /* plan_gpu_tiles.c: kernel and tile of a product with a packed constant, by shape and adapter. */
 wa_status wa__gpu_tile_choose(const wa_plan_builder *b, uint64_t m, uint64_t n, uint64_t k, wa_gpu_tile *out);
@@ -264,7 +264,7 @@ typedef struct wa_gpu_row {
      * wa__gpu_form for what became of it; f16 bindings are marked in the spec's `half` by themselves. */
     uint32_t (*forms)(wa_plan_builder *b, const wa_node *n, bool output, uint32_t index);
 } wa_gpu_row;
-extern const wa_gpu_row wa__gpu_product_rows[], wa__gpu_reduce_rows[];
+extern const wa_gpu_row wa__gpu_product_rows[], wa__gpu_pool_rows[], wa__gpu_reduce_rows[];
 extern const wa_gpu_row wa__gpu_math_rows[], wa__gpu_move_rows[], wa__gpu_seq_rows[]; /* end with op NONE */
 extern const wa_gpu_row wa__gpu_window_rows[];
 extern const wa_gpu_row wa__gpu_quant_rows[];

@@ -467,6 +467,17 @@ static void pools(void)
         uint32_t y = i == 0 ? OP(m, WA_OP_MeanPool, x, mask) : i == 1 ? OP(m, WA_OP_MaxPoolTokens, x, mask) : OP(m, WA_OP_ClsPool, x);
         finish(m, y, wa__op_info(m->g->nodes[node_of(m, y)].op)->name);
     }
+    for (unsigned i = 0; i < 9; i++) { /* with L2 normalisation behind it: one dispatch */
+        model one = start(), *m = &one;
+        int64_t D = i / 3 == 0 ? 20 : i / 3 == 1 ? 132 : 1028;
+        uint32_t x = input(m, SHAPE(WA_F32, 3, 37, D)), mask = i % 3 == 2 ? WA_NONE : input(m, SHAPE(i & 1 ? WA_I32 : WA_I64, 3, 37));
+        uint32_t y = i % 3 == 0 ? OP(m, WA_OP_MeanPool, x, mask) : i % 3 == 1 ? OP(m, WA_OP_MaxPoolTokens, x, mask) : OP(m, WA_OP_ClsPool, x);
+        char name[64];
+        snprintf(name, sizeof name, "%s of %d, normalised", wa__op_info(m->g->nodes[node_of(m, y)].op)->name, (int)D);
+        dispatches_wanted = halved ? 0 : 1;
+        finish(m, OP(m, WA_OP_L2Normalize, y), name);
+        dispatches_wanted = 0;
+    }
     for (uint32_t op = WA_OP_ReduceSum; op <= WA_OP_ReduceSumSquare; op++) {
         model one = start(), *m = &one;
         uint32_t x = input(m, SHAPE(WA_F32, 2, 3, 4, 5)), y;
