@@ -51,9 +51,9 @@ function filler(body) {
 
 // Hands the bytes [offset, offset + length) of path to take(bytes, at) in blocks. It returns how many it used: the
 // others come again at the start of the next block.
-export async function stream(path, offset, length, job, take) {
+export async function stream(path, offset, length, job, take, block = BLOCK) {
   const from = filler((await request(path, offset, length, job)).body);
-  let buffer = new ArrayBuffer(Math.min(BLOCK, length)), have = 0, at = offset, left = length;
+  let buffer = new ArrayBuffer(Math.min(block, length)), have = 0, at = offset, left = length;
   try {
     while (left) {
       const more = await from.read(buffer, have);
@@ -108,7 +108,7 @@ class Transforms {
   }
 
   put(u, bytes, first) {
-    const t = this.load.meta.transforms[u.transform], whole = t.unit * 4;
+    const t = this.load.meta.transforms[u.transform], whole = t.unit % 4 ? t.unit * 4 : t.unit;
     this.bytes = this.bytes || new Uint8Array(this.staging.size);
     for (let at = 0; at < bytes.length;) {
       let room = this.staging.size - this.used;
@@ -128,12 +128,12 @@ class Transforms {
   flush() {
     if (!this.pieces.length) return;
     const { device } = this.load.runtime, params = new Uint32Array((this.pieces.length - 1) * SLOT / 4 + PARAM_BYTES / 4);
-    this.pieces.forEach(({ t, offset, first, count }, i) => params.set([t.rows, t.cols, t.ld, t.word, offset, first, count, 0], i * SLOT / 4));
+    this.pieces.forEach(({ t, offset, first, count }, i) => params.set([t.rows, t.cols, t.ld, t.word, offset, first, count, t.extra], i * SLOT / 4));
     device.queue.writeBuffer(this.staging, 0, this.bytes, 0, this.used + 3 & ~3);
     device.queue.writeBuffer(this.params, 0, params);
     const e = device.createCommandEncoder(), pass = e.beginComputePass();
     this.pieces.forEach(({ u, t, count }, i) => {
-      const pipeline = this.load.transformPipelines[t.pipeline], groups = Math.ceil(count / 64), x = Math.min(groups, 65535);
+      const pipeline = this.load.transformPipelines[t.pipeline], groups = Math.ceil(count * t.items / 64), x = Math.min(groups, 65535);
       pass.setPipeline(pipeline);
       pass.setBindGroup(0, device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries: [
         { binding: 0, resource: { buffer: this.staging } },
@@ -176,7 +176,8 @@ export async function uploadWeights(load, job, advanced) {
     while (next < list.length && !failed && !job.cancelled) {
       const s = list[next++];
       try {
-        await stream(`${load.meta.path}/${s.source}`, s.offset, s.end - s.offset, job, taker(load, s, transforms, advanced));
+        const unit = Math.max(...s.uploads.map(u => u.transform < 0 ? 4 : load.meta.transforms[u.transform].unit)); // a block has room for two
+        await stream(`${load.meta.path}/${s.source}`, s.offset, s.end - s.offset, job, taker(load, s, transforms, advanced), Math.max(BLOCK, 2 * unit));
       } catch (e) {
         failed = failed || e;
       }

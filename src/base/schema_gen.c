@@ -468,6 +468,11 @@ const char *wa__transform_name(uint32_t v)
     case 10: return "to_f16";
     case 11: return "copy2d_f16";
     case 12: return "transpose2d_f16";
+    case 13: return "quant8_kn";
+    case 14: return "quant8_nk";
+    case 15: return "quant4_kn";
+    case 16: return "quant4_nk";
+    case 17: return "quant8_table";
     default: return NULL;
     }
 }

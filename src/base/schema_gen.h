@@ -317,7 +317,7 @@ typedef struct wa_dtype_info { const char *name; unsigned bits; int onnx; const 
 const wa_dtype_info *wa__dtype_info(uint32_t dtype);
 wa_dtype wa__dtype_from_onnx(int64_t onnx);
 
-#define WA_PLAN_VERSION 5
+#define WA_PLAN_VERSION 6
 typedef enum wa_target {
     WA_TARGET_CPU = 1,
     WA_TARGET_WEBGPU = 2,
@@ -352,6 +352,11 @@ typedef enum wa_transform {
     WA_TRANSFORM_TO_F16 = 10,
     WA_TRANSFORM_COPY2D_F16 = 11,
     WA_TRANSFORM_TRANSPOSE2D_F16 = 12,
+    WA_TRANSFORM_QUANT8_KN = 13,
+    WA_TRANSFORM_QUANT8_NK = 14,
+    WA_TRANSFORM_QUANT4_KN = 15,
+    WA_TRANSFORM_QUANT4_NK = 16,
+    WA_TRANSFORM_QUANT8_TABLE = 17,
 } wa_transform;
 const char *wa__transform_name(uint32_t v); /* NULL when unknown */
 typedef enum wa_operand {

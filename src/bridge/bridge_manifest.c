@@ -112,7 +112,7 @@ static int transform_index(manifest *m, const wa_plan_weight *w)
     wa__plan_upload_of(m->p, (uint32_t)(w - m->p->weights), &u);
     int pl = transform_pipeline(m, &u.spec);
     if (pl < 0) return -1;
-    json_t *o = json_pack("{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I}", "pipeline", pl, "unit", (int)u.unit, "rows", (json_int_t)u.rows, "cols",
+    json_t *o = json_pack("{s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "pipeline", pl, "unit", (int)u.unit, "items", (int)u.items, "extra", (json_int_t)u.extra, "rows", (json_int_t)u.rows, "cols",
                           (json_int_t)(u.cols ? u.cols : 1), "ld", (json_int_t)u.ld, "word", (json_int_t)u.word, "bind_offset",
                           (json_int_t)u.bind_offset, "bind_size", (json_int_t)u.bind_size);
     push(m, m->transforms, o);

@@ -93,7 +93,9 @@ typedef enum wa_wgsl_kernel {
     WA_WGSL_PHILOX = 42,      /* wgsl_philox.c */
     WA_WGSL_ROUND_TO = 50,   /* casts to small floats and packed integers: wgsl_quant.c */
     WA_WGSL_QUANTIZE = 51,   /* QuantizeLinear, DequantizeLinear */
-    WA_WGSL_UNPACK = 52      /* DequantizeBlocks */
+    WA_WGSL_UNPACK = 52,     /* DequantizeBlocks */
+    WA_WGSL_QUANT_ROWS = 53, WA_WGSL_MATMUL_QUANT = 54, /* products with weights in blocks of codes: wgsl_matmul_quant.c */
+    WA_WGSL_QUANT_UPLOAD = 55 /* weights to such blocks at upload: wgsl_quant_upload.c */
 } wa_wgsl_kernel;
 enum { /* flags of MATMUL_STRAIGHT and MATMUL_STAGED: wgsl_product.h */
     WA_WGSL_PRODUCT_BIAS = 1, WA_WGSL_PRODUCT_RESIDUAL = 2, WA_WGSL_PRODUCT_ALPHA = 4,

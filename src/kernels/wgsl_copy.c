@@ -1,5 +1,6 @@
 /* Moving words, or floats where a side holds f16. GATHER: data [outer,V,inner], n indices -> [outer,n,inner]; an index below 0 counts
- * from the end. spec: none. params: {outer, V, inner, n}.
+ * from the end. spec: 0 whether data is a table of 8 bit codes (base/quant_block.h)
+ * of outer 1, 1 then its inner. params: {outer, V, inner, n}.
  * COPY: any strided copy (transpose, slice, concat, split, expand). spec: 0 of up to 6 dims, 1 of up to 8.
  * params: {count, in offset, out offset, 0} then for 6 dims {dims 0..3} {dims 4, 5, in strides 4, 5}
  * {in strides 0..3} {out strides 0..3} {out strides 4, 5, 0, 0}, for 8 two each of dims, in strides, out
@@ -18,7 +19,8 @@ static wa_status plain_check(uint32_t form, uint32_t forms, uint32_t code_count,
 static wa_status gather_check(const uint32_t *s, const uint32_t *code, uint32_t code_count, wa_wgsl_info *info, wa_error *err)
 {
     (void)code;
-    return plain_check(s[0], 1, code_count, 3, info, err);
+    if (s[0] && (!s[1] || s[1] % 64 || s[1] > 1u << 20)) return wa__fail(err, WA_VERIFY, "gather: codes of rows of %u", s[1]);
+    return plain_check(s[0], 2, code_count, 3, info, err);
 }
 static wa_status copy_check(const uint32_t *s, const uint32_t *code, uint32_t code_count, wa_wgsl_info *info, wa_error *err)
 {
@@ -27,6 +29,11 @@ static wa_status copy_check(const uint32_t *s, const uint32_t *code, uint32_t co
 }
 
 static const char *word_of(const wa_wgsl_emit *e) { return e->half ? "f32" : "u32"; }
+static uint32_t gather_halves(const uint32_t *s, const uint32_t *code, const wa_wgsl_info *info)
+{
+    (void)code, (void)info;
+    return s[0] ? 4 : 5;
+}
 static uint32_t moved_halves(const uint32_t *s, const uint32_t *code, const wa_wgsl_info *info)
 {
     (void)s, (void)code;
@@ -35,18 +42,20 @@ static uint32_t moved_halves(const uint32_t *s, const uint32_t *code, const wa_w
 
 static void gather_generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit *e)
 {
-    (void)s, (void)code;
-    const char *word = word_of(e);
-    wa__wgsl_storage(e, 0, "x", word, false);
+    (void)code;
+    const char *word = s[0] ? "f32" : word_of(e);
+    wa__wgsl_storage(e, 0, "x", s[0] ? "u32" : word, false);
     wa__wgsl_storage(e, 1, "ids", "i32", false);
     wa__wgsl_storage(e, 2, "o", word, true);
     wa__wgsl_params(e, 3, 1);
+    if (s[0]) wa__wgsl_table_row(e, "x", s[1]);
     put(e, "@compute @workgroup_size(64)\nfn main(@builtin(global_invocation_id) g: vec3u, @builtin(num_workgroups) nw: vec3u) {\n"
            "  let d = p.a[0]; let i = g.y * (nw.x * 64u) + g.x;\n  if (i >= d.x * d.w * d.z) { return; }\n"
-           "  var id = ids[i / d.z %% d.w]; if (id < 0) { id += i32(d.y); }\n"
-           "  o[i] = %s(x[(i / (d.z * d.w) * d.y + u32(id)) * d.z + i %% d.z]);\n}\n", wa__wgsl_held(e, 2, word));
+           "  var id = ids[i / d.z %% d.w]; if (id < 0) { id += i32(d.y); }\n");
+    if (s[0]) put(e, "  o[i] = %s(table(u32(id), i %% d.z / 4u)[i & 3u]);\n}\n", wa__wgsl_held(e, 2, word));
+    else put(e, "  o[i] = %s(x[(i / (d.z * d.w) * d.y + u32(id)) * d.z + i %% d.z]);\n}\n", wa__wgsl_held(e, 2, word));
 }
-const wa_wgsl_row wa__wgsl_gather = {"gather", gather_check, gather_generate, moved_halves};
+const wa_wgsl_row wa__wgsl_gather = {"gather", gather_check, gather_generate, gather_halves};
 
 static void copy_generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit *e)
 {

@@ -27,6 +27,7 @@ extern const wa_wgsl_row wa__wgsl_conv, wa__wgsl_conv_any, wa__wgsl_conv_depthwi
 extern const wa_wgsl_row wa__wgsl_matmul, wa__wgsl_matmul_any, wa__wgsl_attention, wa__wgsl_rows, wa__wgsl_pool, wa__wgsl_reduce,
     wa__wgsl_elementwise, wa__wgsl_gather, wa__wgsl_copy, wa__wgsl_transform_row,
     wa__wgsl_recurrence, wa__wgsl_linear_scan, wa__wgsl_philox;
+extern const wa_wgsl_row wa__wgsl_quant_rows, wa__wgsl_matmul_quant, wa__wgsl_quant_upload;
 extern const wa_wgsl_row wa__wgsl_round_to, wa__wgsl_quantize, wa__wgsl_unpack;
 extern const wa_wgsl_row wa__wgsl_pick, wa__wgsl_scatter, wa__wgsl_pad, wa__wgsl_generate_row, wa__wgsl_place, wa__wgsl_topk, wa__wgsl_compact, wa__wgsl_unique,
     wa__wgsl_nms, wa__wgsl_square;
@@ -42,6 +43,15 @@ void wa__wgsl_params(wa_wgsl_emit *e, uint32_t index, uint32_t n);
 void wa__wgsl_activation(wa_wgsl_emit *e, uint32_t act, const char *type);
 /* fn of_code(code: u32) -> u32: the f32 bits of a small float's code. */
 void wa__wgsl_small_float(wa_wgsl_emit *e, const wa_small_float *s);
+/* fn divide(x: f32, y: f32) -> f32, rounded as IEEE's (wgsl_quant.c). */
+void wa__wgsl_divide(wa_wgsl_emit *e);
+/* fn half_bits(u: u32) -> u32: the f16 nearest to an f32, as bits; fn value(at: u32) -> u32: the f32 bits of the
+ * float of `dtype` at byte `at` of array x (wgsl_transform.c). */
+void wa__wgsl_half_bits(wa_wgsl_emit *e);
+void wa__wgsl_read_float(wa_wgsl_emit *e, uint32_t dtype);
+/* fn table(row: u32, i: u32) -> vec4f: elements 4i.. of a row of a table of 8 bit codes, `width` of them a row, in
+ * u32 array `name` (wgsl_quant_upload.c). */
+void wa__wgsl_table_row(wa_wgsl_emit *e, const char *name, uint32_t width);
 /* fn erf_(x: type) -> type: within 2e-7 of erf. */
 void wa__wgsl_erf(wa_wgsl_emit *e, const char *type);
 

@@ -148,7 +148,7 @@ static wa_status quantize_check(const uint32_t *s, const uint32_t *code, uint32_
 
 /* WGSL's division may err by 2.5 units, enough to tip a tie: this one rounds as IEEE's does, from
  * integers, for normal numbers; what is below counts as 0. */
-static void divider(wa_wgsl_emit *e)
+void wa__wgsl_divide(wa_wgsl_emit *e)
 {
     put(e, "fn divide(x: f32, y: f32) -> f32 {\n  let u = bitcast<u32>(x); let v = bitcast<u32>(y); let sign = (u ^ v) & 0x80000000u;\n"
            "  let ex = (u >> 23u) & 255u; let ey = (v >> 23u) & 255u;\n  if (ey == 0u || ex == 255u || ey == 255u) { return x / y; }\n"
@@ -212,7 +212,7 @@ static void quantize_generate(const uint32_t *s, const uint32_t *code, wa_wgsl_e
     wa__wgsl_storage(e, b++, "o", "u32", true);
     wa__wgsl_params(e, b, 2);
     precision_functions(s, e);
-    if (s[0]) divider(e);
+    if (s[0]) wa__wgsl_divide(e);
     if (s[0] && !wa__quant_range((wa_dtype)s[3], &low, &high)) round_float(e, s[3], s[4] != 0, WA_ROUND_UP);
     head(e);
     put(e, "  let d = p.a[0]; let t = p.a[1];\n  if (i >= d.x) { return; }\n"

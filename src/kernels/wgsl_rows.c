@@ -6,8 +6,8 @@
 
 #define put wa__wgsl_put
 /* TABLE without TYPES: every token has type 0. SCALAR: gamma is one number. RMS: no mean is taken away.
- * MEAN, INVERSE: they are outputs. STRIDED (softmax, L2): rows run along an inner axis. */
-enum { BETA = 1, TYPES = 2, POSITIONS = 4, TABLE = 8, SCALAR = 16, RMS = 32, MEAN = 64, INVERSE = 128, STRIDED = 256, FLAGS = 511 };
+ * CODES: the word table is one of 8 bit codes (base/quant_block.h). MEAN, INVERSE: they are outputs. STRIDED (softmax, L2): rows run along an inner axis. */
+enum { BETA = 1, TYPES = 2, POSITIONS = 4, TABLE = 8, SCALAR = 16, RMS = 32, MEAN = 64, INVERSE = 128, STRIDED = 256, CODES = 512, FLAGS = 1023 };
 
 static uint32_t read_count(const uint32_t *s)
 {
@@ -27,7 +27,8 @@ static wa_status check(const uint32_t *s, const uint32_t *code, uint32_t code_co
         s[2] * s[3] > 256 || (s[2] & (s[2] - 1)) || (s[4] & ~(uint32_t)FLAGS) || (s[4] & TYPES && !(s[4] & TABLE)))
         return wa__fail(err, WA_VERIFY, "rows: mode %u, D %u, %u lanes, %u rows, flags %u", s[0], s[1], s[2], s[3], s[4]);
     uint32_t plain_only = SCALAR | RMS | MEAN | INVERSE;
-    if ((s[0] != WA_WGSL_LAYERNORM && s[4] & plain_only) || (norm && s[4] & STRIDED) || (s[4] & RMS && s[4] & MEAN))
+    if ((s[0] != WA_WGSL_LAYERNORM && s[4] & plain_only) || (norm && s[4] & STRIDED) || (s[4] & RMS && s[4] & MEAN) ||
+        (s[4] & CODES && (s[0] != WA_WGSL_EMBED_LAYERNORM || s[1] % 64)))
         return wa__fail(err, WA_VERIFY, "rows: mode %u with flags %u", s[0], s[4]);
     uint32_t written = 1u + (s[4] & MEAN ? 1u : 0u) + (s[4] & INVERSE ? 1u : 0u);
     info->binding_count = read_count(s) + written;
@@ -57,7 +58,7 @@ static void bindings(const uint32_t *s, const char *type, wa_wgsl_emit *e)
         wa__wgsl_storage(e, b++, "ids", "i32", false);
         if (s[4] & TYPES) wa__wgsl_storage(e, b++, "type_ids", "i32", false);
         if (s[4] & POSITIONS) wa__wgsl_storage(e, b++, "position_ids", "i32", false);
-        wa__wgsl_storage(e, b++, "word", type, false);
+        wa__wgsl_storage(e, b++, "word", s[4] & CODES ? "u32" : type, false);
         wa__wgsl_storage(e, b++, "position", type, false);
         if (s[4] & TABLE) wa__wgsl_storage(e, b++, "kind", type, false);
     } else {
@@ -78,7 +79,10 @@ static void element(const uint32_t *s, const char *type, uint32_t d, wa_wgsl_emi
     if (s[0] == WA_WGSL_SKIP_LAYERNORM) {
         put(e, "fn load(row: u32, i: u32) -> %s { let n = row * %uu + i; return %s(x[n]) + %s(skip[n]); }\n", type, d, type, type);
     } else if (s[0] == WA_WGSL_EMBED_LAYERNORM) {
-        put(e, "fn load(row: u32, i: u32) -> %s {\n  return %s(word[u32(ids[row]) * %uu + i]) + %s(position[", type, type, d, type);
+        if (s[4] & CODES) wa__wgsl_table_row(e, "word", s[1]);
+        put(e, "fn load(row: u32, i: u32) -> %s {\n", type);
+        if (s[4] & CODES) put(e, "  return table(u32(ids[row]), i) + %s(position[", type);
+        else put(e, "  return %s(word[u32(ids[row]) * %uu + i]) + %s(position[", type, d, type);
         if (s[4] & POSITIONS) put(e, "u32(position_ids[row %% p.a[0].w])");
         else put(e, "(row %% p.a[0].z)");
         put(e, " * %uu + i])", d);
@@ -154,6 +158,6 @@ static uint32_t halves(const uint32_t *s, const uint32_t *code, const wa_wgsl_in
 {
     (void)code, (void)info;
     uint32_t ids = s[0] != WA_WGSL_EMBED_LAYERNORM ? 0 : 1u + (s[4] & TYPES ? 1u : 0u) + (s[4] & POSITIONS ? 1u : 0u);
-    return ((2u << read_count(s)) - 1) & ~((1u << ids) - 1);
+    return ((2u << read_count(s)) - 1) & ~((1u << ids) - 1) & ~(s[4] & CODES ? 1u << ids : 0u);
 }
 const wa_wgsl_row wa__wgsl_rows = {"rows", check, generate, halves};

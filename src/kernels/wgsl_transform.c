@@ -37,17 +37,22 @@ static uint32_t halves(const uint32_t *s, const uint32_t *code, const wa_wgsl_in
     return makes_halves(s[0]) ? 2 : 0;
 }
 
-/* fn half(u): the f16 nearest to the float of these bits, the even one of two; rounded in
+/* The f16 nearest to the float of these bits, the even one of two; rounded in
  * integers, so that every driver rounds alike (the last conversion is exact; one may take subnormals for 0,
  * and Firefox has no bitcast to vec2<f16>). A NaN stays one. */
-static void half_function(wa_wgsl_emit *e)
+void wa__wgsl_half_bits(wa_wgsl_emit *e)
 {
-    put(e, "fn half(u: u32) -> f16 {\n  let a = u & 0x7fffffffu; let s = (u >> 16u) & 0x8000u; var h = 0x7c00u;\n"
+    put(e, "fn half_bits(u: u32) -> u32 {\n  let a = u & 0x7fffffffu; let s = (u >> 16u) & 0x8000u; var h = 0x7c00u;\n"
            "  if (a > 0x7f800000u) { h = 0x7e00u; }\n"
            "  else if (a >= 0x38800000u) { if (a < 0x477ff000u) { h = (a + 0xfffu + ((a >> 13u) & 1u) - 0x38000000u) >> 13u; } }\n"
            "  else if (a > 0x33000000u) {\n    let shift = 126u - (a >> 23u); let m = (a & 0x7fffffu) | 0x800000u; let low = m & ((1u << shift) - 1u);\n"
            "    h = m >> shift; let tie = 1u << (shift - 1u); h += u32(low > tie || (low == tie && (h & 1u) == 1u));\n  } else { h = 0u; }\n"
-           "  return f16(unpack2x16float(s | h).x);\n}\n");
+           "  return s | h;\n}\n");
+}
+static void half_function(wa_wgsl_emit *e)
+{
+    wa__wgsl_half_bits(e);
+    put(e, "fn half(u: u32) -> f16 { return f16(unpack2x16float(half_bits(u)).x); }\n");
 }
 
 /* fn value(at): the u32 bits of the element whose first byte is `at` (aligned to its size). */
@@ -64,6 +69,8 @@ static void reader(uint32_t dtype, bool boolean, wa_wgsl_emit *e)
     else if (boolean) put(e, "  return u32(((w >> ((at & 3u) * 8u)) & 0xffu) != 0u);\n}\n");
     else put(e, "  return w;\n}\n"); /* F32; I64's low word */
 }
+
+void wa__wgsl_read_float(wa_wgsl_emit *e, uint32_t dtype) { reader(dtype, false, e); }
 
 /* fn widened(code): the word of an element of `bits` bits, on a GPU. */
 static void widened(uint32_t dtype, uint32_t bits, wa_wgsl_emit *e)

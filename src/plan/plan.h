@@ -43,7 +43,8 @@ typedef struct wa_plan_weight {
     uint64_t dst_offset, dst_length; /* in the buffer, 4-aligned */
     uint32_t source, buffer;
     uint32_t transform;              /* wa_transform */
-    uint32_t p[7];                   /* COPY2D, TRANSPOSE2D: {rows, cols (of the source), src dtype, dst leading dim, dst column, 0, 0}, elements f32 (_F16: f16) after conversion;
+    uint32_t p[7];                   /* COPY2D, TRANSPOSE2D: {rows, cols (of the source), src dtype, dst leading dim, dst column, 0, 0}, elements f32 (_F16: f16) after conversion. QUANT*: {rows, cols, src dtype, ld,
+                                        first column, first block of k, 0};
                                         PACK_PANELS: {pieces, rows, cols (of the source), transposed, 0, 0, 0}: see plan_const.c */
     wa_text name;
     uint32_t dtype;                  /* of the source */
@@ -261,12 +262,14 @@ wa_status wa__plan_transform(const wa_plan *p, uint32_t weight, const uint8_t *s
 /* How a page uploads a GPU weight that has a transform (any but NONE): source bytes go to the STAGING
  * buffer a piece at a time (whole elements), then the transform kernel runs over the piece with
  * bindings {staging, [bind_offset, bind_offset + bind_size) of the weight's buffer} and parameters
- * {rows, cols, ld, word} {byte offset in staging, first element, element count, 0} (32 bytes, word counts elements of the destination, 4 or 2 bytes each; written
+ * {rows, cols, ld, word} {byte offset in staging, first element, element count, extra} (32 bytes, word counts elements of the destination, 4 or 2 bytes each; written
  * to the PARAMS buffer's start before its own contents), one invocation an element, 64 a workgroup,
  * x up to 65535 workgroups, then y. */
 typedef struct wa_plan_upload {
     wa_wgsl_spec spec;
-    uint32_t unit; /* bytes of a source element; packed elements: 1, an invocation a byte */
+    uint32_t unit;  /* bytes of a source element; packed elements: 1, an invocation a byte; QUANT*: of a unit of its kernel */
+    uint32_t items; /* invocations a unit: 1, or more for QUANT* */
+    uint32_t extra; /* last parameter */
     uint32_t rows, cols, ld, word;
     uint64_t bind_offset, bind_size;
 } wa_plan_upload;

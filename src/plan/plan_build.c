@@ -500,6 +500,8 @@ static void builder_done(wa_plan_builder *b)
     wa__free(b->norms.ptr);
     wa__free(b->norm_before);
     wa__free(b->taken);
+    wa__free(b->blocks_of_codes.ptr);
+    wa__free(b->narrowed.ptr);
     wa__free(b->params.ptr);
     wa__free(b->root);
     wa__free(b->form);

@@ -90,7 +90,7 @@ typedef struct packed { /* a constant already on the GPU in this form */
     uint64_t offset, bytes;
 } packed;
 
-static wa_status weight_take(wa_plan_builder *b, uint64_t bytes, uint32_t *buffer, uint64_t *offset)
+wa_status wa__gpu_take_weight(wa_plan_builder *b, uint64_t bytes, uint32_t *buffer, uint64_t *offset)
 {
     uint64_t room = wa__align_up(bytes, WA_PLAN_ALIGN_GPU);
     wa_plan_buffer *w = b->gpu_weights == WA_NONE ? NULL : (wa_plan_buffer *)b->sec[WA_SEC_BUFFERS].ptr + b->gpu_weights;
@@ -155,7 +155,7 @@ static wa_status raw_weight(wa_plan_builder *b, uint32_t root, packed *k)
     wa_plan_weight *w;
     if (v->kind != WA_VALUE_CONST) return wa__fail(b->err, WA_INTERNAL, "value %u is not a constant", root);
     k->bytes = wa__align_up(wa__bytes(&v->type), 4);
-    WA_TRY(weight_take(b, k->bytes, &k->buffer, &k->offset));
+    WA_TRY(wa__gpu_take_weight(b, k->bytes, &k->buffer, &k->offset));
     WA_TRY(wa__plan_weight_add(b, v, k->buffer, &w));
     w->dst_offset = k->offset;
     w->dst_length = k->bytes;
@@ -192,7 +192,7 @@ static wa_status weight(wa_plan_builder *b, uint32_t root, bool transposed, uint
     packed k = {.root = root, .transposed = transposed, .rows = as_rows, .ld = ld ? ld : (uint32_t)cols};
     k.half = b->form[root] == WA_FORM_F16;
     k.bytes = wa__align_up(rows * k.ld * (k.half ? 2 : 4), 4);
-    WA_TRY(weight_take(b, k.bytes, &k.buffer, &k.offset));
+    WA_TRY(wa__gpu_take_weight(b, k.bytes, &k.buffer, &k.offset));
     for (uint32_t i = 0; i < e.count; i++) WA_TRY(upload(b, &k, &e.piece[i], e.count == 1 && !transposed && !e.piece[0].transposed && k.ld == cols));
     k.ld = ld;
     packed *kept = wa__plan_vec_push(&b->packed, sizeof *kept);
@@ -224,21 +224,26 @@ static wa_status bind_block(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t blo
     return wa__plan_fix_add(b, WA_SEC_BINDS, (uint32_t)b->sec[WA_SEC_BINDS].count - 1, WA_MEM_GPU, block, 0, 0);
 }
 
+wa_status wa__gpu_bind_weight(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t buffer, uint64_t offset, uint64_t bytes)
+{
+    if (bytes > b->t.limit_binding) return wa__fail(b->err, WA_LIMIT, "a weight of %llu bytes passes the adapter's binding limit of %llu",
+                                                     (unsigned long long)bytes, (unsigned long long)b->t.limit_binding);
+    wa_plan_bind *n = wa__plan_push(b, WA_SEC_BINDS);
+    if (!n) return wa__no_memory(b->err, "the plan");
+    n->buffer = buffer;
+    n->offset = offset;
+    n->size = bytes;
+    d->weight_count++;
+    d->bytes += bytes;
+    return WA_OK;
+}
+
 static wa_status bind_weight(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t root, bool transposed, uint32_t rows, uint32_t ld)
 {
     const packed *k;
     WA_TRY(weight(b, root, transposed, rows, ld, &k));
-    if (k->bytes > b->t.limit_binding) return wa__fail(b->err, WA_LIMIT, "a weight of %llu bytes passes the adapter's binding limit of %llu",
-                                                        (unsigned long long)k->bytes, (unsigned long long)b->t.limit_binding);
-    wa_plan_bind *n = wa__plan_push(b, WA_SEC_BINDS);
-    if (!n) return wa__no_memory(b->err, "the plan");
-    n->buffer = k->buffer;
-    n->offset = k->offset;
-    n->size = k->bytes;
     if (k->half) d->spec.half |= 1u << (d->read_count + d->write_count + d->weight_count);
-    d->weight_count++;
-    d->bytes += k->bytes;
-    return WA_OK;
+    return wa__gpu_bind_weight(b, d, k->buffer, k->offset, k->bytes);
 }
 
 wa_status wa__gpu_read(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value)
@@ -381,7 +386,7 @@ wa_status wa__gpu_end(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t node, con
 }
 
 /* --- the buffers that belong to no node -------------------------------------------------------------- */
-#define STAGING_MAX ((uint64_t)4 << 20) /* the page sends pieces of 4 MiB */
+#define STAGING_MAX ((uint64_t)4 << 20) /* the page sends pieces of 4 MiB, or of a unit where that is more */
 
 wa_status wa__plan_gpu_finish(wa_plan_builder *b)
 {
@@ -390,9 +395,9 @@ wa_status wa__plan_gpu_finish(wa_plan_builder *b)
     const wa_plan_weight *w = b->sec[WA_SEC_WEIGHTS].ptr;
     for (size_t i = 0; i < b->sec[WA_SEC_WEIGHTS].count; i++) {
         bool gpu = w[i].buffer != WA_NONE && ((wa_plan_buffer *)b->sec[WA_SEC_BUFFERS].ptr)[w[i].buffer].target == WA_TARGET_WEBGPU;
-        if (gpu && w[i].transform != WA_TRANSFORM_NONE && w[i].length > staging) staging = w[i].length;
+        uint64_t unit = wa__plan_upload_unit(&w[i]), piece = w[i].length < STAGING_MAX ? w[i].length : STAGING_MAX > unit ? STAGING_MAX : unit;
+        if (gpu && w[i].transform != WA_TRANSFORM_NONE && piece > staging) staging = piece;
     }
-    if (staging > STAGING_MAX) staging = STAGING_MAX;
     if (staging)
         WA_TRY(wa__plan_buffer_add(b, WA_BUFFER_KIND_STAGING, WA_TARGET_WEBGPU, wa__align_up(staging, 512), "staging", &buffer));
     if (b->sec[WA_SEC_DISPATCHES].count) {

@@ -162,10 +162,13 @@ static wa_status norm_lower(wa_plan_builder *b, uint32_t node)
         d.params[3] = (uint32_t)wa__count(wa__gpu_type(b, n->inputs[7]));
     }
     if (embed && n->inputs[4] != WA_NONE) s[4] |= 8;
+    bool codes = embed && wa__gpu_has_table(b, node, n->inputs[2]);
+    if (codes) s[4] |= 512;
     if (embed) {
         const uint32_t order[] = {0, 1, 7, 2, 3, 4, 5, 6}; /* ids, types, positions, then the tables */
         for (unsigned i = 0; i < 8; i++)
-            if (order[i] < n->input_count && n->inputs[order[i]] != WA_NONE) WA_TRY(wa__gpu_read(b, &d, n->inputs[order[i]]));
+            if (order[i] < n->input_count && n->inputs[order[i]] != WA_NONE)
+                WA_TRY(order[i] == 2 && codes ? wa__gpu_read_table(b, &d, n->inputs[2]) : wa__gpu_read(b, &d, n->inputs[order[i]]));
         d.params[2] = (uint32_t)wa__gpu_type(b, n->inputs[0])->dims[1];
     } else {
         for (uint32_t i = 0; i < n->input_count; i++)

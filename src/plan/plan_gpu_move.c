@@ -21,7 +21,10 @@ static wa_status gather_lower(wa_plan_builder *b, uint32_t node)
     uint32_t size[3] = {1, 1, 1};
     for (uint32_t i = 0; i < x->rank; i++) size[(int64_t)i < axis ? 0 : (int64_t)i == axis ? 1 : 2] *= (uint32_t)x->dims[i];
     wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_GATHER);
-    WA_TRY(wa__gpu_read(b, &d, n->inputs[0]));
+    bool codes = axis == 0 && wa__gpu_has_table(b, node, n->inputs[0]);
+    d.spec.spec[0] = codes;
+    if (codes) d.spec.spec[1] = size[2];
+    WA_TRY(codes ? wa__gpu_read_table(b, &d, n->inputs[0]) : wa__gpu_read(b, &d, n->inputs[0]));
     WA_TRY(wa__gpu_read(b, &d, n->inputs[1]));
     WA_TRY(wa__gpu_write(b, &d, n->outputs[0]));
     wa__gpu_looked_up(b, &d, n);

@@ -30,6 +30,7 @@ static bool tiled(const wa_plan_builder *b, uint32_t node, wa_gpu_product *p)
     wa_gpu_tile tile;
     if (b->node_target[node] != WA_TARGET_WEBGPU || (n->op != WA_OP_MatMul && n->op != WA_OP_Gemm && n->op != WA_OP_FusedMatMul)) return false;
     if (wa__plan_empty(b, n->outputs[0]) || !wa__gpu_packed_product(b, n, p) || !dense(b, p->a) || !dense(b, p->residual) || !dense(b, n->outputs[0])) return false;
+    if (wa__gpu_has_blocks(b, node, p->b, p->trans_b)) return false; /* weights of few bits have a kernel of their own */
     return wa__gpu_tile_for(&b->t, p->m, p->n, p->k, &tile, NULL) == WA_OK && tile.kernel != WA_WGSL_MATMUL;
 }
 

@@ -56,6 +56,33 @@ static wa_status norm_writes(wa_plan_builder *b, wa_gpu_dispatch *d, wa_gpu_norm
     return wa__gpu_bind_block(b, d, after->block, after->bytes, true);
 }
 
+/* The weight as blocks of codes; the activation in 8 bits too where the adapter multiplies packed ones. */
+static wa_status blocks_lower(wa_plan_builder *b, uint32_t node, const wa_gpu_product *p)
+{
+    bool narrow = b->t.features & WA_FEATURE_DOT8;
+    uint32_t block = 0;
+    uint64_t bytes = 0;
+    if (narrow) WA_TRY(wa__gpu_narrowed(b, node, p->a, p->m, (uint32_t)p->k, &block, &bytes));
+    wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_MATMUL_QUANT);
+    uint32_t *s = d.spec.spec;
+    s[0] = (uint32_t)p->k, s[1] = (uint32_t)p->n, s[2] = (uint32_t)wa__align_up(p->n, 8);
+    s[3] = (p->bias != WA_NONE ? BIAS : 0u) | (p->residual != WA_NONE ? RESIDUAL : 0u) | (p->alpha != 1 ? ALPHA : 0u);
+    s[4] = p->act, s[6] = wa__plan_weight_bits(b, node), s[11] = narrow;
+    if (p->alpha != 1) s[10] = wa__gpu_bits(p->alpha);
+    wa__gpu_blocks_tile(b, p->m, p->n, p->k, s);
+    WA_TRY(narrow ? wa__gpu_bind_block(b, &d, block, bytes, false) : wa__gpu_read(b, &d, p->a));
+    WA_TRY(wa__gpu_read_blocks(b, &d, p->b, p->trans_b, s[6]));
+    if (p->bias != WA_NONE) WA_TRY(wa__gpu_read(b, &d, p->bias));
+    if (p->residual != WA_NONE) WA_TRY(wa__gpu_read(b, &d, p->residual));
+    WA_TRY(wa__gpu_write(b, &d, b->g->nodes[node].outputs[0]));
+    d.params[0] = (uint32_t)p->m;
+    d.params_count = 4;
+    d.grid[0] = (s[2] / 4 + s[7] - 1) / s[7];
+    d.grid[1] = (uint32_t)((p->m + s[5] * s[8] - 1) / (s[5] * s[8]));
+    d.flops = 2 * p->m * p->n * p->k;
+    return wa__gpu_end(b, &d, node, NULL);
+}
+
 static wa_status packed_lower(wa_plan_builder *b, uint32_t node, const wa_gpu_product *p)
 {
     const wa_node *n = &b->g->nodes[node];
@@ -132,7 +159,7 @@ static wa_status product_lower(wa_plan_builder *b, uint32_t node)
 {
     const wa_node *n = &b->g->nodes[node];
     wa_gpu_product p;
-    if (wa__gpu_packed_product(b, n, &p)) return packed_lower(b, node, &p);
+    if (wa__gpu_packed_product(b, n, &p)) return wa__gpu_has_blocks(b, node, p.b, p.trans_b) ? blocks_lower(b, node, &p) : packed_lower(b, node, &p);
     wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_MATMUL_ANY);
     if (!any_product(b, n, d.params)) return wa__fail(b->err, WA_INTERNAL, "a product changed its mind");
     d.params_count = 20;

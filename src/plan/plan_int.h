@@ -129,6 +129,7 @@ typedef struct wa_plan_builder {
     wa_plan_vec blocks[WA_MEM_COUNT]; /* wa_plan_block */
     wa_plan_vec conflicts;  /* wa_plan_conflict, GPU */
     wa_plan_vec fixes;      /* wa_plan_fix */
+    wa_plan_vec blocks_of_codes, narrowed; /* weights and activations of few bits, see plan_gpu_blocks.c */
     wa_plan_vec packed;     /* GPU weights made so far, see plan_gpu.c */
     wa_plan_vec norms;      /* wa_gpu_norm: norms without a dispatch (plan_gpu_norms.c) */
     uint8_t *taken;         /* per node: a dispatch of another node does its work */
@@ -164,6 +165,7 @@ wa_status wa__plan_value_bytes(wa_plan_builder *b, uint32_t value, uint64_t *out
 
 /* plan_precision.c: fills bits, keep and group, or refuses. */
 wa_status wa__plan_precision(wa_plan_builder *b);
+uint32_t wa__plan_weight_bits(const wa_plan_builder *b, uint32_t node); /* of a product's weights: 32, 16, 8, 4; 0 as in the file */
 static inline bool wa__plan_kept(const wa_plan_builder *b, uint32_t node) { return b->keep >> b->group[node] & 1; }
 
 /* plan_const.c */
@@ -245,6 +247,17 @@ wa_status wa__gpu_write(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value);
 /* Of input 0 only as much is read as output 0 takes: its traffic counts so. */
 void wa__gpu_looked_up(const wa_plan_builder *b, wa_gpu_dispatch *d, const wa_node *n);
 /* Grid for `items` invocations in workgroups of `size`. */
+/* Place for a weight; a binding of it. */
+wa_status wa__gpu_take_weight(wa_plan_builder *b, uint64_t bytes, uint32_t *buffer, uint64_t *offset);
+wa_status wa__gpu_bind_weight(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t buffer, uint64_t offset, uint64_t bytes);
+/* plan_gpu_blocks.c: whether a constant matrix (as [K,N], transposed first) or table can be blocks of codes in this
+ * node; binds it so; the activation in 8 bits; a tile of MATMUL_QUANT into spec words 5, 7, 8, 9. */
+bool wa__gpu_has_blocks(const wa_plan_builder *b, uint32_t node, uint32_t value, bool transposed);
+bool wa__gpu_has_table(const wa_plan_builder *b, uint32_t node, uint32_t value);
+wa_status wa__gpu_read_blocks(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value, bool transposed, uint32_t bits);
+wa_status wa__gpu_read_table(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value);
+wa_status wa__gpu_narrowed(wa_plan_builder *b, uint32_t node, uint32_t value, uint64_t rows, uint32_t width, uint32_t *block, uint64_t *bytes);
+void wa__gpu_blocks_tile(const wa_plan_builder *b, uint64_t m, uint64_t n, uint64_t k, uint32_t *s);
 void wa__gpu_cover(wa_gpu_dispatch *d, uint64_t items, uint32_t size);
 /* Binds a block that is no value's. */
 wa_status wa__gpu_bind_block(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t block, uint64_t bytes, bool write);
@@ -294,6 +307,10 @@ static inline bool wa__plan_matrix_transform(uint32_t t)
 
 /* One whose destination holds f16. */
 static inline bool wa__plan_half_transform(uint32_t t) { return t == WA_TRANSFORM_TO_F16 || t == WA_TRANSFORM_COPY2D_F16 || t == WA_TRANSFORM_TRANSPOSE2D_F16; }
+
+/* One that makes blocks of codes; bytes of the source that its kernel takes as one (plan_transform.c). */
+static inline bool wa__plan_quant_transform(uint32_t t) { return t >= WA_TRANSFORM_QUANT8_KN && t <= WA_TRANSFORM_QUANT8_TABLE; }
+uint64_t wa__plan_upload_unit(const wa_plan_weight *w);
 
 /* plan_verify.c and the parts it is made of */
 bool wa__plan_in_buffer(const wa_plan *p, uint32_t buffer, wa_target target, uint64_t offset, uint64_t length);

@@ -37,6 +37,7 @@ static wa_status print_head(const wa_plan *p, wa_buf *out, wa_error *err)
         else P(" source %u+%llu", w->source, U(w->offset));
         P(" %llu %s", U(w->length), wa__transform_name(w->transform));
         if (w->buffer != WA_NONE) P(" -> buffer %u+%llu %llu", w->buffer, U(w->dst_offset), U(w->dst_length));
+        if (wa__plan_quant_transform(w->transform)) P(" [%u,%u] ld %u col %u block %u", w->p[0], w->p[1], w->p[3], w->p[4], w->p[5]);
         if (wa__plan_matrix_transform(w->transform))
             P(" [%u,%u] ld %u col %u", w->p[0], w->p[1], w->p[3], w->p[4]);
         P("\n");

@@ -2,6 +2,7 @@
  * plan are hostile until it passes: every index, range and sum is checked before use. This file
  * checks tables and ranges; plan_verify_ops.c checks dispatches and calls. */
 #include "base/limits.h"
+#include "base/quant_block.h"
 #include "plan/plan_int.h"
 
 #define FAIL(...) wa__fail(err, WA_VERIFY, __VA_ARGS__)
@@ -97,6 +98,19 @@ static bool matrix_ok(const wa_plan_weight *w)
     return end <= w->dst_length / (wa__plan_half_transform(w->transform) ? 2 : 4);
 }
 
+static bool blocks_ok(const wa_plan_weight *w)
+{
+    uint64_t rows = w->p[0], cols = w->p[1], ld = w->p[3], size = wa__dtype_size((wa_dtype)w->dtype);
+    bool by_rows = w->transform == WA_TRANSFORM_QUANT8_KN || w->transform == WA_TRANSFORM_QUANT4_KN;
+    unsigned bits = w->transform == WA_TRANSFORM_QUANT4_KN || w->transform == WA_TRANSFORM_QUANT4_NK ? 4 : 8;
+    if (!rows || !cols || w->p[2] != w->dtype || w->dtype == WA_F64 || !widens(w->dtype)) return false;
+    if (rows * cols > w->length || rows * cols * size != w->length || wa__plan_upload_unit(w) > (uint64_t)1 << 30) return false;
+    if (w->transform == WA_TRANSFORM_QUANT8_TABLE) return cols % 64 == 0 && w->dst_length == rows * wa__quant_table_row(cols) * 4;
+    uint64_t depth = by_rows ? rows : cols, columns = by_rows ? cols : rows;
+    if (depth % WA_QUANT_BLOCK || columns % 2 || w->p[4] % 2 || ld % 8 || ld > 1u << 24 || w->p[4] + columns > ld) return false;
+    return (w->p[5] + depth / WA_QUANT_BLOCK) * wa__quant_stride(bits, (uint32_t)ld) * 4 <= w->dst_length;
+}
+
 static bool transform_ok(const wa_plan_weight *w)
 {
     uint64_t unit = wa__dtype_size((wa_dtype)w->dtype);
@@ -106,6 +120,8 @@ static bool transform_ok(const wa_plan_weight *w)
     case WA_TRANSFORM_TRANSPOSE2D:
     case WA_TRANSFORM_COPY2D_F16:
     case WA_TRANSFORM_TRANSPOSE2D_F16: return matrix_ok(w);
+    case WA_TRANSFORM_QUANT8_KN: case WA_TRANSFORM_QUANT8_NK: case WA_TRANSFORM_QUANT4_KN: case WA_TRANSFORM_QUANT4_NK:
+    case WA_TRANSFORM_QUANT8_TABLE: return blocks_ok(w);
     case WA_TRANSFORM_TO_F16: return widens(w->dtype) && w->length % unit == 0 && w->dst_length == wa__align_up(w->length / unit * 2, 4);
     case WA_TRANSFORM_PACK_PANELS: return w->dst_offset % WA_PLAN_ALIGN_CPU == 0;
     case WA_TRANSFORM_BF16_TO_F32: return w->dtype == WA_BF16 && w->length % 2 == 0 && w->dst_length == w->length * 2;

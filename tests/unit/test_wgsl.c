@@ -2,6 +2,7 @@
  * another batch does not change, and (tests/e2e/wgsl_check.py, WA_WGSL_DUMP) give the reference's numbers
  * in a browser: this program writes plans, inputs and expected outputs as JSON for it. */
 #include "tests.h"
+#include "base/quant_block.h"
 #include "plan/plan_int.h"
 #include <math.h>
 #include <stdlib.h>
@@ -10,7 +11,9 @@ static uint8_t file_bytes[1 << 20];
 static FILE *dump;
 static bool software;
 static bool halved; /* activations and weights as f16: inputs and outputs go through a Neg, whose other side is f16 */
-static unsigned cases_done, half_cases;
+static unsigned code_bits; /* 8 or 4: weights are codes; floats then are such that every block of 32 has its exact scale */
+static bool dots; /* the adapter multiplies packed codes */
+static unsigned cases_done, half_cases, code_cases;
 static wa_gpu_tile_row forced[2]; /* tiles of the next case's products */
 static uint32_t attention_groups; /* see wa_plan_target */
 static uint32_t forced_count, dispatches_wanted; /* dispatches_wanted 0: any number */
@@ -31,6 +34,14 @@ static float next_float(model *m)
     m->seed = m->seed * 1664525u + 1013904223u;
     float f = (float)((double)(m->seed >> 8) / 8388608.0 - 1.0);
     return halved ? wa__f16_to_f32(wa__f32_to_f16(f)) : f;
+}
+/* A code over a power of two: half of them are the largest, so that no block of 32 is without one. */
+static float next_code(model *m, unsigned width)
+{
+    float f = next_float(m);
+    bool largest = next_float(m) > 0;
+    if (width == 4) return (largest ? -8.0f : floorf(f * 8)) / 8;
+    return (largest ? (f < 0 ? -127.0f : 127.0f) : rintf(f * 127)) / 128;
 }
 static wa_tensor_type shape(wa_dtype d, uint32_t rank, const int64_t *dims)
 {
@@ -64,7 +75,7 @@ static uint32_t weight(model *m, wa_tensor_type t)
     m->used = (m->used + 15) & ~(size_t)15;
     wa_view v = {t, file_bytes + m->used};
     for (int64_t i = 0; i < n; i++) {
-        if (wa__dtype_is_float(t.dtype)) wa__set_f64(&v, i, next_float(m));
+        if (wa__dtype_is_float(t.dtype)) wa__set_f64(&v, i, code_bits && t.rank == 2 ? next_code(m, code_bits) : next_float(m));
         else wa__set_i64(&v, i, t.dtype == WA_BOOL ? i & 1 : i % 3);
     }
     uint32_t id = wa__graph_const(m->g, wa__str(""), &t, v.data, 0);
@@ -91,7 +102,7 @@ static void set_float(model *m, uint32_t value, const char *name, float v) { wa_
 static void fill_input(model *m, wa_view *v, unsigned i)
 {
     for (int64_t k = 0; k < wa__count(&v->type); k++) {
-        if (wa__dtype_is_float(v->type.dtype)) wa__set_f64(v, k, next_float(m) * 2);
+        if (wa__dtype_is_float(v->type.dtype)) wa__set_f64(v, k, code_bits ? next_code(m, 8) : next_float(m) * 2);
         else if (v->type.dtype == WA_BOOL) wa__set_i64(v, k, (k + i) & 1);
         else wa__set_i64(v, k, (k * 7 + 1 + i) % 3);
     }
@@ -169,7 +180,7 @@ static void dump_uploads(const wa_plan *p)
         if (w->transform != WA_TRANSFORM_NONE) {
             wa_plan_upload u;
             wa__plan_upload_of(p, i, &u);
-            fprintf(dump, ",\"p\":[%u,%u,%u,%u],\"unit\":%u,\"at\":%llu,\"size\":%llu,\"wgsl\":", u.rows, u.cols, u.ld, u.word, u.unit,
+            fprintf(dump, ",\"p\":[%u,%u,%u,%u],\"unit\":%u,\"items\":%u,\"extra\":%u,\"at\":%llu,\"size\":%llu,\"wgsl\":", u.rows, u.cols, u.ld, u.word, u.unit, u.items, u.extra,
                     (unsigned long long)u.bind_offset, (unsigned long long)u.bind_size);
             dump_text(&u.spec, NULL);
         }
@@ -179,8 +190,8 @@ static void dump_uploads(const wa_plan *p)
 }
 static void dump_case(const char *name, const model *m, const wa_plan *p, const wa_view *v)
 {
-    fprintf(dump, "%s{\"name\":\"%s%s%s\",\"half\":%s,\"tolerance\":%g,\"buffers\":[", cases_done ? ",\n" : "", name, software ? " (software)" : "",
-            halved ? " (half)" : "", halved ? "true" : "false", m->tolerance);
+    fprintf(dump, "%s{\"name\":\"%s%s%s\",\"half\":%s,\"dots\":%s,\"tolerance\":%g,\"buffers\":[", cases_done ? ",\n" : "", name, software ? " (software)" : "",
+            halved ? " (half)" : "", halved ? "true" : "false", dots ? "true" : "false", m->tolerance);
     for (uint32_t i = 0; i < p->buffer_count; i++)
         fprintf(dump, "%s%llu", i ? "," : "", p->buffers[i].target == WA_TARGET_WEBGPU ? (unsigned long long)p->buffers[i].size : 0);
     dump_uploads(p);
@@ -218,8 +229,8 @@ static void finish(model *m, uint32_t output, const char *name)
 {
     wa_error err = {0};
     wa_plan *p = NULL;
-    wa_plan_options o = {.target = {.target = WA_TARGET_WEBGPU, .software = software, .features = halved ? WA_FEATURE_F16 : 0, .tiles = forced, .tile_count = forced_count, .attention_groups = attention_groups},
-                         .precision = halved ? 16 : 32};
+    wa_plan_options o = {.target = {.target = WA_TARGET_WEBGPU, .software = software, .features = (halved ? WA_FEATURE_F16 : 0u) | (dots ? WA_FEATURE_DOT8 : 0u), .tiles = forced, .tile_count = forced_count, .attention_groups = attention_groups},
+                         .precision = code_bits ? code_bits : halved ? 16 : 32};
     for (uint32_t i = 0; i < m->g->node_count; i++) {
         wa_status s = wa__graph_infer_node(m->g, i, &err);
         if (s != WA_OK) fail_msg("%s: %s", name, err.message);
@@ -248,6 +259,7 @@ static void finish(model *m, uint32_t output, const char *name)
             half_cases++;
             break;
         }
+    for (uint32_t i = 0; i < p->weight_count; i++) code_cases += wa__plan_quant_transform(p->weights[i].transform);
     wa__plan_free(p);
     wa__graph_free(m->g);
 }
@@ -272,6 +284,78 @@ static void products(void)
             m->tolerance = 1e-4;
             finish(m, y, name);
         }
+    }
+}
+
+/* Weights as codes, of every layout and type; the reference's numbers come out exactly but for sums' rounding. */
+static void coded_products(void)
+{
+    static const int64_t sizes[][3] = {{1, 32, 8}, {1, 1024, 36}, {5, 96, 14}, {17, 64, 40}, {40, 384, 30}, {300, 64, 72}};
+    static const wa_dtype types[] = {WA_F32, WA_F16, WA_BF16};
+    for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        for (unsigned form = (i + dots + software) & 1; form < 4; form += 2) { /* a pipeline each: half of them a pass */
+            model one = start(), *m = &one;
+            int64_t M = sizes[i][0], K = sizes[i][1], N = sizes[i][2];
+            bool trans = form >> 1 != (form & 1);
+            wa_dtype type = types[(i + form) % 3];
+            uint32_t x = input(m, SHAPE(WA_F32, 1, M, K)), w = weight(m, trans ? SHAPE(type, N, K) : SHAPE(type, K, N));
+            if (type != WA_F32) set_int(m, w = OP(m, WA_OP_Cast, w), "to", WA_F32);
+            uint32_t bias = form > 1 ? weight(m, SHAPE(WA_F32, N)) : WA_NONE, skip = form == 3 ? input(m, SHAPE(WA_F32, 1, M, N)) : WA_NONE;
+            uint32_t y = OP(m, WA_OP_FusedMatMul, x, w, bias, skip);
+            set_int(m, y, "act", form == 2 ? 1 : 0);
+            set_int(m, y, "transB", trans);
+            if (form == 3) set_float(m, y, "alpha", 0.5f);
+            char name[64];
+            snprintf(name, sizeof name, "%u bits%s %dx%dx%d form %u", code_bits, dots ? " dots" : "", (int)M, (int)K, (int)N, form);
+            m->tolerance = 1e-4;
+            finish(m, y, name);
+        }
+    }
+    model one = start(), *m = &one; /* three side by side, read by two products: one activation of 8 bits */
+    uint32_t x = input(m, SHAPE(WA_F32, 3, 64)), part[3];
+    for (unsigned k = 0; k < 3; k++) part[k] = weight(m, SHAPE(WA_F32, 64, 24));
+    uint32_t w = OP(m, WA_OP_Concat, part[0], part[1], part[2]);
+    set_int(m, w, "axis", 1);
+    uint32_t first = OP(m, WA_OP_MatMul, x, w), second = OP(m, WA_OP_MatMul, x, weight(m, SHAPE(WA_F32, 64, 72)));
+    finish(m, OP(m, WA_OP_Sub, first, second), "codes side by side");
+}
+
+static void coded_tables(void)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        model one = start(), *m = &one;
+        int64_t D = i == 1 ? 192 : 64;
+        uint32_t ids = input(m, SHAPE(WA_I64, 2, 5)), table = weight(m, SHAPE(i == 2 ? WA_F16 : WA_F32, 70, D)), y;
+        if (i == 2) set_int(m, table = OP(m, WA_OP_Cast, table), "to", WA_F32);
+        if (i == 0) {
+            y = OP(m, WA_OP_Gather, table, ids);
+        } else {
+            uint32_t position = weight(m, SHAPE(WA_F32, 9, D)), gamma = weight(m, SHAPE(WA_F32, D)), beta = weight(m, SHAPE(WA_F32, D));
+            y = OP(m, WA_OP_EmbedLayerNorm, ids, WA_NONE, table, position, WA_NONE, gamma, beta);
+        }
+        finish(m, y, i ? "embedding of codes" : "gather of codes");
+    }
+}
+
+/* The CPU's twin and its inverse, at a block's edges. */
+static void blocks_of_codes(void **state)
+{
+    (void)state;
+    for (unsigned b = 4; b <= 8; b += 4) {
+        float x[WA_QUANT_BLOCK], back[WA_QUANT_BLOCK];
+        int8_t codes[WA_QUANT_BLOCK];
+        uint32_t words[200] = {0}, ld = wa__quant_ld(10);
+        uint16_t scale;
+        for (unsigned i = 0; i < WA_QUANT_BLOCK; i++) x[i] = 0.01f * (float)((int)(i * 37 % 31) - 15);
+        wa__quant_block(x, b, &scale, codes);
+        wa__quant_place(words, b, ld, 0, 9, scale, codes);
+        wa__quant_get(words, b, ld, 0, 9, back);
+        for (unsigned i = 0; i < WA_QUANT_BLOCK; i++)
+            if (!(fabsf(back[i] - x[i]) <= (b == 8 ? 0.0007f : 0.0191f))) fail_msg("%u bits: element %u is %g, not %g", b, i, (double)back[i], (double)x[i]);
+        memset(x, 0, sizeof x);
+        wa__quant_block(x, b, &scale, codes);
+        assert_int_equal(scale & 0x7fff, 0);
+        assert_int_equal(codes[5], 0);
     }
 }
 
@@ -827,13 +911,21 @@ static void every_kernel(void **state)
     indices();
     selections();
     }
+    halved = false;
+    for (int pass = 0; pass < 8; pass++) {
+        software = pass & 1, dots = pass >> 1 & 1, code_bits = pass & 4 ? 4 : 8;
+        coded_products();
+        if (pass < 2) coded_tables();
+    }
+    software = dots = false;
+    code_bits = 0;
     if (dump) {
         fputs("]\n", dump);
         fclose(dump);
     }
-    halved = software = false;
     assert_true(cases_done > 200);
     assert_true(half_cases > 150);
+    assert_true(code_cases > 120);
 }
 
 /* Another batch and length: same pipelines. */
@@ -866,6 +958,6 @@ static void shapes_are_data(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_kernel), cmocka_unit_test(shapes_are_data)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_kernel), cmocka_unit_test(blocks_of_codes), cmocka_unit_test(shapes_are_data)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
