@@ -76,6 +76,7 @@ typedef enum wa_wgsl_kernel {
     WA_WGSL_MATMUL_STRAIGHT = 12, /* products with a packed constant on hardware: few rows */
     WA_WGSL_MATMUL_STAGED = 13,   /* and many; wgsl_product.h has their common words */
     WA_WGSL_ATTENTION_STAGED = 14, /* many queries on hardware: wgsl_attention_staged.c */
+    WA_WGSL_MATMUL_BATCHED = 16,   /* any two strided operands in blocks: wgsl_matmul_batched.c */
     WA_WGSL_POOL_SHARED = 15,      /* pooling with L2 normalisation: wgsl_pool_shared.c */
     WA_WGSL_PICK = 30, WA_WGSL_SCATTER = 31, WA_WGSL_PAD = 32, WA_WGSL_GENERATE = 33, WA_WGSL_PLACE = 34,     /* wgsl_index.c */
     WA_WGSL_TOPK = 35, WA_WGSL_COMPACT = 36, WA_WGSL_UNIQUE = 37, WA_WGSL_NMS = 38, /* wgsl_select.c */

@@ -11,6 +11,7 @@ static const wa_wgsl_row *const rows[] = {
     [WA_WGSL_TRANSFORM] = &wa__wgsl_transform_row,
     [WA_WGSL_MATMUL_STRAIGHT] = &wa__wgsl_matmul_straight, [WA_WGSL_MATMUL_STAGED] = &wa__wgsl_matmul_staged,
     [WA_WGSL_ATTENTION_STAGED] = &wa__wgsl_attention_staged, [WA_WGSL_POOL_SHARED] = &wa__wgsl_pool_shared,
+    [WA_WGSL_MATMUL_BATCHED] = &wa__wgsl_matmul_batched,
     [WA_WGSL_RECURRENCE] = &wa__wgsl_recurrence, [WA_WGSL_LINEAR_SCAN] = &wa__wgsl_linear_scan, [WA_WGSL_PHILOX] = &wa__wgsl_philox,
     [WA_WGSL_CUMULATE] = &wa__wgsl_cumulate,
     [WA_WGSL_CONV] = &wa__wgsl_conv, [WA_WGSL_CONV_ANY] = &wa__wgsl_conv_any, [WA_WGSL_CONV_DEPTHWISE] = &wa__wgsl_conv_depthwise,

@@ -21,7 +21,7 @@ typedef struct wa_wgsl_row {
     uint32_t (*halves)(const uint32_t *spec, const uint32_t *code, const wa_wgsl_info *info);
 } wa_wgsl_row;
 extern const wa_wgsl_row wa__wgsl_cumulate;
-extern const wa_wgsl_row wa__wgsl_matmul_straight, wa__wgsl_matmul_staged, wa__wgsl_attention_staged, wa__wgsl_pool_shared;
+extern const wa_wgsl_row wa__wgsl_matmul_straight, wa__wgsl_matmul_staged, wa__wgsl_attention_staged, wa__wgsl_pool_shared, wa__wgsl_matmul_batched;
 extern const wa_wgsl_row wa__wgsl_conv, wa__wgsl_conv_any, wa__wgsl_conv_depthwise, wa__wgsl_window_pool, wa__wgsl_axis_taps,
     wa__wgsl_grid_sample, wa__wgsl_deform_conv, wa__wgsl_roi;
 extern const wa_wgsl_row wa__wgsl_matmul, wa__wgsl_matmul_any, wa__wgsl_attention, wa__wgsl_rows, wa__wgsl_pool, wa__wgsl_reduce,

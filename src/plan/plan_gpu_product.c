@@ -1,5 +1,5 @@
 /* Rows of the WebGPU table: products. In: MatMul, Gemm, FusedMatMul. Out: a tile of plan_gpu_tiles.c
- * with what stands before and after the product, or MATMUL_ANY. */
+ * with what stands before and after the product; MATMUL_BATCHED or, for a few rows or columns, MATMUL_ANY. */
 #include "plan/plan_gpu_product.h"
 
 enum { BIAS = 1, RESIDUAL = 2, ALPHA = 4 }; /* in all three kernels of packed products */
@@ -109,40 +109,106 @@ static wa_status packed_lower(wa_plan_builder *b, uint32_t node, const wa_gpu_pr
     return wa__gpu_end(b, &d, node, NULL);
 }
 
-/* The batch of an operand of MATMUL_ANY: all of the output's, or none. */
-static bool batch_of(const wa_tensor_type *t, uint64_t matrix, uint64_t batch, uint32_t *stride)
+/* --- any two matrices ------------------------------------------------------------------------------- */
+typedef struct any_matrices { /* o[batch,m,n] of strided operands */
+    uint32_t m, n, k, batch;
+    uint32_t a_m, a_k, b_k, b_n, c_m, c_n;
+    uint32_t axes, size[WA_RANK_MAX], a[WA_RANK_MAX], b[WA_RANK_MAX]; /* of batch, inner first: sizes and strides */
+    uint32_t alpha, beta;                                              /* bits */
+} any_matrices;
+#define BATCH_AXES_MAX 3u /* what MATMUL_BATCHED has */
+
+/* An operand's stride along output axis `axis` of batch, 0 where it repeats; *step: elements so far. */
+static uint32_t batch_stride(const wa_tensor_type *t, const wa_tensor_type *o, uint32_t axis, uint64_t *step)
 {
-    uint64_t n = (uint64_t)wa__count(t) / matrix;
-    *stride = n == batch && batch > 1 ? (uint32_t)matrix : 0;
-    return n == batch || n == 1;
+    uint32_t from_end = o->rank - axis;
+    int64_t dim = from_end <= t->rank ? t->dims[t->rank - from_end] : 1;
+    uint32_t stride = dim > 1 ? (uint32_t)*step : 0;
+    *step *= (uint64_t)dim;
+    return stride;
 }
 
-static bool any_product(const wa_plan_builder *b, const wa_node *n, uint32_t *w)
+/* Axes of batch that both operands walk alike become one. False when too many are left. */
+static bool batch_axes(const wa_tensor_type *a, const wa_tensor_type *x, const wa_tensor_type *o, any_matrices *y)
+{
+    uint64_t a_step = (uint64_t)y->m * y->k, b_step = (uint64_t)y->k * y->n;
+    for (uint32_t axis = o->rank - 2; axis-- > 0;) {
+        uint32_t as = batch_stride(a, o, axis, &a_step), bs = batch_stride(x, o, axis, &b_step), size = (uint32_t)o->dims[axis], last = y->axes - 1;
+        if (size == 1) continue;
+        if (y->axes && as == y->a[last] * y->size[last] && bs == y->b[last] * y->size[last]) {
+            y->size[last] *= size;
+            continue;
+        }
+        y->size[y->axes] = size, y->a[y->axes] = as, y->b[y->axes] = bs;
+        y->axes++;
+    }
+    for (uint32_t i = y->axes; i < BATCH_AXES_MAX; i++) y->size[i] = 1;
+    return y->axes <= BATCH_AXES_MAX;
+}
+
+static bool any_product(const wa_plan_builder *b, const wa_node *n, any_matrices *y)
 {
     const wa_tensor_type *a = wa__gpu_type(b, n->inputs[0]), *x = wa__gpu_type(b, n->inputs[1]), *o = wa__gpu_type(b, n->outputs[0]);
     bool gemm = n->op == WA_OP_Gemm, fused = n->op == WA_OP_FusedMatMul;
     bool ta = gemm && wa__node_int(n, "transA", 0), tb = (gemm || fused) && wa__node_int(n, "transB", 0);
-    if (a->rank < 2 || x->rank < 2 || o->rank < 2 ) return false;
-    uint64_t m = (uint64_t)o->dims[o->rank - 2], c = (uint64_t)o->dims[o->rank - 1], k = (uint64_t)a->dims[a->rank - (ta ? 2 : 1)];
-    uint64_t batch = (uint64_t)wa__count(o) / (m * c);
-    w[0] = (uint32_t)m, w[1] = (uint32_t)c, w[2] = (uint32_t)k, w[3] = (uint32_t)batch;
-    if (!batch_of(a, m * k, batch, &w[4]) || !batch_of(x, k * c, batch, &w[8])) return false;
-    w[5] = ta ? 1 : (uint32_t)k, w[6] = ta ? (uint32_t)m : 1;
-    w[9] = tb ? 1 : (uint32_t)c, w[10] = tb ? (uint32_t)k : 1;
-    w[16] = wa__gpu_bits(gemm || fused ? wa__node_float(n, "alpha", 1) : 1);
-    w[17] = wa__gpu_bits(gemm ? wa__node_float(n, "beta", 1) : 1);
+    *y = (any_matrices){0};
+    if (a->rank < 2 || x->rank < 2 || o->rank < 2) return false;
+    y->m = (uint32_t)o->dims[o->rank - 2], y->n = (uint32_t)o->dims[o->rank - 1], y->k = (uint32_t)a->dims[a->rank - (ta ? 2 : 1)];
+    y->batch = (uint32_t)((uint64_t)wa__count(o) / ((uint64_t)y->m * y->n));
+    if (!batch_axes(a, x, o, y)) return false;
+    y->a_m = ta ? 1 : y->k, y->a_k = ta ? y->m : 1;
+    y->b_k = tb ? 1 : y->n, y->b_n = tb ? y->k : 1;
+    y->alpha = wa__gpu_bits(gemm || fused ? wa__node_float(n, "alpha", 1) : 1);
+    y->beta = wa__gpu_bits(gemm ? wa__node_float(n, "beta", 1) : 1);
     if (n->input_count < 3 || n->inputs[2] == WA_NONE) return true;
     const wa_tensor_type *bias = wa__gpu_type(b, n->inputs[2]);
     uint64_t cn = bias->rank ? (uint64_t)bias->dims[bias->rank - 1] : 1, cm = bias->rank > 1 ? (uint64_t)bias->dims[bias->rank - 2] : 1;
-    w[13] = cm > 1 ? (uint32_t)cn : 0;
-    w[14] = cn > 1 ? 1 : 0;
+    y->c_m = cm > 1 ? (uint32_t)cn : 0;
+    y->c_n = cn > 1 ? 1 : 0;
     return bias->rank <= 2;
+}
+
+/* A lane of MATMUL_BATCHED makes 4x4 elements, a workgroup of its staged form 32x32: with fewer rows or columns than
+ * this most of that is wasted. */
+enum { BLOCKS_MIN = 4, STAGED_MIN = 16 };
+
+static void batched_params(const any_matrices *y, wa_gpu_dispatch *d)
+{
+    const uint32_t words[24] = {y->m, y->n, y->k, y->batch, y->a_m, y->a_k, y->b_k, y->b_n, y->c_m, y->c_n, y->size[0], y->size[1],
+                                y->a[0], y->a[1], y->a[2], 0, y->b[0], y->b[1], y->b[2], 0, y->alpha, y->beta, 0, 0};
+    memcpy(d->params, words, sizeof words);
+    d->params_count = 24;
+    d->spec.kernel = WA_WGSL_MATMUL_BATCHED;
+    if (d->spec.spec[3]) {
+        d->grid[0] = (y->n + 31) / 32;
+        d->grid[1] = (y->m + 31) / 32;
+        d->grid[2] = y->batch;
+    } else {
+        wa__gpu_cover(d, (uint64_t)((y->n + 3) / 4) * ((y->m + 3) / 4) * y->batch, 16);
+    }
+}
+
+static void element_params(const any_matrices *y, wa_gpu_dispatch *d)
+{
+    const uint32_t words[20] = {y->m, y->n, y->k, y->batch, y->a[0], y->a_m, y->a_k, 0, y->b[0], y->b_k, y->b_n, 0, 0, y->c_m, y->c_n, 0, y->alpha, y->beta, 0, 0};
+    memcpy(d->params, words, sizeof words);
+    d->params_count = 20;
+    wa__gpu_cover(d, (uint64_t)y->m * y->n * y->batch, 64);
+}
+
+static void any_form(const wa_plan_builder *b, const any_matrices *y, wa_gpu_dispatch *d)
+{
+    bool blocks = y->axes > 1 || (y->m >= BLOCKS_MIN && y->n >= BLOCKS_MIN);
+    bool staged = !b->t.software && y->m >= STAGED_MIN && y->n >= STAGED_MIN && y->k >= STAGED_MIN && y->batch <= WA_PLAN_GRID_MAX && (y->m + 31) / 32 <= WA_PLAN_GRID_MAX;
+    d->spec.spec[3] = blocks && staged;
+    if (blocks) batched_params(y, d);
+    else element_params(y, d);
 }
 
 static const char *product_refuses(wa_plan_builder *b, const wa_node *n)
 {
     wa_gpu_product p;
-    uint32_t w[20] = {0};
+    any_matrices any;
     wa_dtype type = wa__gpu_type(b, n->outputs[0])->dtype, device = wa__plan_device_dtype(type);
     for (uint32_t i = 0; i < n->input_count; i++)
         if (n->inputs[i] != WA_NONE && wa__plan_device_dtype(wa__gpu_type(b, n->inputs[i])->dtype) != device) return "a product of several types has no WebGPU kernel";
@@ -152,30 +218,29 @@ static const char *product_refuses(wa_plan_builder *b, const wa_node *n)
         uint64_t rows = (p.m + 7) / 4;
         return rows > WA_PLAN_GRID_MAX || p.n / 32 > WA_PLAN_GRID_MAX ? "the product's grid passes WebGPU's limit" : NULL;
     }
-    return any_product(b, n, w) ? NULL : "this form of product has no WebGPU kernel";
+    return any_product(b, n, &any) ? NULL : "this form of product has no WebGPU kernel";
 }
 
 static wa_status product_lower(wa_plan_builder *b, uint32_t node)
 {
     const wa_node *n = &b->g->nodes[node];
     wa_gpu_product p;
+    any_matrices any;
     if (wa__gpu_packed_product(b, n, &p)) return wa__gpu_has_blocks(b, node, p.b, p.trans_b) ? blocks_lower(b, node, &p) : packed_lower(b, node, &p);
     wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_MATMUL_ANY);
-    if (!any_product(b, n, d.params)) return wa__fail(b->err, WA_INTERNAL, "a product changed its mind");
-    d.params_count = 20;
+    if (!any_product(b, n, &any)) return wa__fail(b->err, WA_INTERNAL, "a product changed its mind");
     bool fused = n->op == WA_OP_FusedMatMul, addend = n->input_count > 2 && n->inputs[2] != WA_NONE, residual = fused && n->input_count > 3 && n->inputs[3] != WA_NONE;
     d.spec.spec[0] = (addend ? 1u : 0u) | (residual ? 2u : 0u);
     if (fused) d.spec.spec[2] = (uint32_t)wa__node_int(n, "act", 0);
     wa_dtype device = wa__plan_device_dtype(wa__gpu_type(b, n->outputs[0])->dtype);
     d.spec.spec[1] = device == WA_F32 ? 0 : device;
+    any_form(b, &any, &d);
     WA_TRY(wa__gpu_read(b, &d, n->inputs[0]));
     WA_TRY(wa__gpu_read(b, &d, n->inputs[1]));
     if (addend) WA_TRY(wa__gpu_read(b, &d, n->inputs[2]));
     if (residual) WA_TRY(wa__gpu_read(b, &d, n->inputs[3]));
     WA_TRY(wa__gpu_write(b, &d, n->outputs[0]));
-    uint64_t count = (uint64_t)d.params[0] * d.params[1] * d.params[3];
-    d.flops = 2 * count * d.params[2];
-    wa__gpu_cover(&d, count, 64);
+    d.flops = 2 * (uint64_t)any.m * any.n * any.batch * any.k;
     return wa__gpu_end(b, &d, node, NULL);
 }
 

@@ -385,11 +385,29 @@ static void other_products(void)
         finish(m, y, i == 0 ? "qkv f32" : i == 1 ? "qkv f16" : "qkv bf16");
     }
     model one = start(), *m = &one;
-    uint32_t a = input(m, SHAPE(WA_F32, 2, 3, 4, 5)), b = input(m, SHAPE(WA_F32, 2, 3, 5, 6));
+    uint32_t a = input(m, SHAPE(WA_F32, 2, 3, 4, 5)), b = input(m, SHAPE(WA_F32, 2, 3, 5, 6)), y;
     finish(m, OP(m, WA_OP_MatMul, a, b), "batched product");
+    static const int64_t shapes[][3] = {{33, 40, 17}, {70, 19, 35}, {18, 33, 64}, {9, 5, 6}, {1, 40, 33}, {40, 40, 1}}; /* m, n, k */
+    for (unsigned i = 0; i < sizeof shapes / sizeof *shapes * 4; i++) { /* batches that either side repeats, transposes, whole numbers */
+        one = start();
+        int64_t M = shapes[i / 4][0], N = shapes[i / 4][1], K = shapes[i / 4][2];
+        wa_dtype t = i % 4 == 3 ? WA_I32 : WA_F32;
+        if (i % 4 == 0) y = OP(m, WA_OP_MatMul, input(m, SHAPE(t, 2, 1, 3, M, K)), input(m, SHAPE(t, 2, 1, K, N)));
+        else if (i % 4 == 1) y = OP(m, WA_OP_MatMul, input(m, SHAPE(t, 3, M, K)), input(m, SHAPE(t, 1, K, N)));
+        else if (i % 4 == 3) y = OP(m, WA_OP_MatMul, input(m, SHAPE(t, 2, M, K)), input(m, SHAPE(t, 2, K, N)));
+        else {
+            y = OP(m, WA_OP_Gemm, input(m, SHAPE(t, K, M)), input(m, SHAPE(t, N, K)), input(m, SHAPE(t, M, 1)));
+            set_int(m, y, "transA", 1), set_int(m, y, "transB", 1), set_float(m, y, "alpha", 0.5f), set_float(m, y, "beta", 2);
+        }
+        char name[64];
+        snprintf(name, sizeof name, "matrices %dx%dx%d form %u", (int)M, (int)N, (int)K, i % 4);
+        m->tolerance = 1e-4;
+        finish(m, y, name);
+    }
     one = start();
     a = input(m, SHAPE(WA_F32, 5, 4)), b = input(m, SHAPE(WA_F32, 6, 5));
-    uint32_t c = input(m, SHAPE(WA_F32, 6)), y = OP(m, WA_OP_Gemm, a, b, c);
+    uint32_t c = input(m, SHAPE(WA_F32, 6));
+    y = OP(m, WA_OP_Gemm, a, b, c);
     set_int(m, y, "transA", 1), set_int(m, y, "transB", 1), set_float(m, y, "alpha", 0.5f), set_float(m, y, "beta", 2);
     finish(m, y, "gemm of two activations");
     one = start();
