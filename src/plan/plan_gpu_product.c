@@ -118,22 +118,24 @@ typedef struct any_matrices { /* o[batch,m,n] of strided operands */
 } any_matrices;
 #define BATCH_AXES_MAX 3u /* what MATMUL_BATCHED has */
 
-/* An operand's stride along output axis `axis` of batch, 0 where it repeats; *step: elements so far. */
-static uint32_t batch_stride(const wa_tensor_type *t, const wa_tensor_type *o, uint32_t axis, uint64_t *step)
+/* An operand's axes of batch: all but its matrix. */
+static uint32_t batch_rank(const wa_tensor_type *t) { return t->rank > 2 ? t->rank - 2 : 0; }
+
+/* Its stride along axis `from_end` of batch, 1 the innermost, 0 where it repeats; *step: elements so far. */
+static uint32_t batch_stride(const wa_tensor_type *t, uint32_t from_end, uint64_t *step)
 {
-    uint32_t from_end = o->rank - axis;
-    int64_t dim = from_end <= t->rank ? t->dims[t->rank - from_end] : 1;
+    int64_t dim = from_end <= batch_rank(t) ? t->dims[batch_rank(t) - from_end] : 1;
     uint32_t stride = dim > 1 ? (uint32_t)*step : 0;
     *step *= (uint64_t)dim;
     return stride;
 }
 
 /* Axes of batch that both operands walk alike become one. False when too many are left. */
-static bool batch_axes(const wa_tensor_type *a, const wa_tensor_type *x, const wa_tensor_type *o, any_matrices *y)
+static bool batch_axes(const wa_tensor_type *a, const wa_tensor_type *x, const wa_tensor_type *o, uint32_t rank, any_matrices *y)
 {
     uint64_t a_step = (uint64_t)y->m * y->k, b_step = (uint64_t)y->k * y->n;
-    for (uint32_t axis = o->rank - 2; axis-- > 0;) {
-        uint32_t as = batch_stride(a, o, axis, &a_step), bs = batch_stride(x, o, axis, &b_step), size = (uint32_t)o->dims[axis], last = y->axes - 1;
+    for (uint32_t axis = rank; axis-- > 0;) {
+        uint32_t as = batch_stride(a, rank - axis, &a_step), bs = batch_stride(x, rank - axis, &b_step), size = (uint32_t)o->dims[axis], last = y->axes - 1;
         if (size == 1) continue;
         if (y->axes && as == y->a[last] * y->size[last] && bs == y->b[last] * y->size[last]) {
             y->size[last] *= size;
@@ -152,10 +154,13 @@ static bool any_product(const wa_plan_builder *b, const wa_node *n, any_matrices
     bool gemm = n->op == WA_OP_Gemm, fused = n->op == WA_OP_FusedMatMul;
     bool ta = gemm && wa__node_int(n, "transA", 0), tb = (gemm || fused) && wa__node_int(n, "transB", 0);
     *y = (any_matrices){0};
-    if (a->rank < 2 || x->rank < 2 || o->rank < 2) return false;
-    y->m = (uint32_t)o->dims[o->rank - 2], y->n = (uint32_t)o->dims[o->rank - 1], y->k = (uint32_t)a->dims[a->rank - (ta ? 2 : 1)];
+    uint32_t sides = (a->rank > 1 ? 1u : 0u) + (x->rank > 1 ? 1u : 0u); /* a vector is a matrix of one row, or column, that the result lacks */
+    if (!a->rank || !x->rank || o->rank < sides || ((ta || tb) && sides < 2)) return false;
+    y->m = a->rank > 1 ? (uint32_t)a->dims[a->rank - (ta ? 1 : 2)] : 1;
+    y->n = x->rank > 1 ? (uint32_t)x->dims[x->rank - (tb ? 2 : 1)] : 1;
+    y->k = (uint32_t)a->dims[a->rank - (ta ? 2 : 1)];
     y->batch = (uint32_t)((uint64_t)wa__count(o) / ((uint64_t)y->m * y->n));
-    if (!batch_axes(a, x, o, y)) return false;
+    if (!batch_axes(a, x, o, o->rank - sides, y)) return false;
     y->a_m = ta ? 1 : y->k, y->a_k = ta ? y->m : 1;
     y->b_k = tb ? 1 : y->n, y->b_n = tb ? y->k : 1;
     y->alpha = wa__gpu_bits(gemm || fused ? wa__node_float(n, "alpha", 1) : 1);

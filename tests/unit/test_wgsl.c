@@ -388,6 +388,13 @@ static void other_products(void)
     uint32_t a = input(m, SHAPE(WA_F32, 2, 3, 4, 5)), b = input(m, SHAPE(WA_F32, 2, 3, 5, 6)), y;
     finish(m, OP(m, WA_OP_MatMul, a, b), "batched product");
     static const int64_t shapes[][3] = {{33, 40, 17}, {70, 19, 35}, {18, 33, 64}, {9, 5, 6}, {1, 40, 33}, {40, 40, 1}}; /* m, n, k */
+    for (unsigned i = 0; i < 3; i++) { /* vectors */
+        one = start();
+        a = i == 1 ? input(m, SHAPE(WA_F32, 2, 5, 19)) : input(m, SHAPE(WA_F32, 19));
+        b = i == 0 ? input(m, SHAPE(WA_F32, 3, 19, 21)) : input(m, SHAPE(WA_F32, 19));
+        m->tolerance = 1e-4;
+        finish(m, OP(m, WA_OP_MatMul, a, b), "product with a vector");
+    }
     for (unsigned i = 0; i < sizeof shapes / sizeof *shapes * 4; i++) { /* batches that either side repeats, transposes, whole numbers */
         one = start();
         int64_t M = shapes[i / 4][0], N = shapes[i / 4][1], K = shapes[i / 4][2];
