@@ -106,12 +106,14 @@ static wa_status panels(wa_cpu_program *g, uint32_t call_index, uint32_t k, uint
     uint8_t *to = buffers[w->buffer] + w->dst_offset;
     bool plain = w->p[1] == 0;
     *read = 0;
-    WA_TRY(packs_into(g, call_index, w, plain ? wa__kernel_prepare_bytes(a, k) : wa__kernel_panels_bytes(w->p[1 + (w->p[3] != 0)], w->p[2 - (w->p[3] != 0)]), err));
+    if (w->p[4] != wa__kernel_prepare_bits(a, k))
+        return wa__fail(err, WA_VERIFY, "\"%s\": weight \"%s\" packs into %u bits, its kernel wants %u", wa__plan_text(g->plan, c->label), wa__plan_text(g->plan, w->name), w->p[4], wa__kernel_prepare_bits(a, k));
+    WA_TRY(packs_into(g, call_index, w, plain ? wa__kernel_prepare_bytes(a, k) : wa__kernel_panels_bytes(w->p[1 + (w->p[3] != 0)], w->p[2 - (w->p[3] != 0)], w->p[4]), err));
     for (uint32_t i = 0; !done[index] && i < w->p[0]; i++) {
         const wa_plan_weight *x = w + i;
         int64_t rows = x->p[1], cols = x->p[2];
         if (plain) wa__kernel_prepare(a, k, to);
-        else wa__kernel_panels(weight_bytes(g, x), (wa_dtype)x->dtype, x->p[3], x->p[3] ? cols : rows, x->p[3] ? rows : cols, buffers[x->buffer] + x->dst_offset);
+        else wa__kernel_panels(weight_bytes(g, x), (wa_dtype)x->dtype, x->p[3], x->p[3] ? cols : rows, x->p[3] ? rows : cols, x->p[4], buffers[x->buffer] + x->dst_offset);
         *read += x->length;
     }
     done[index] = true;

@@ -50,5 +50,8 @@ const wa_gemm_isa *wa__gemm(void); /* for this processor */
 /* MatMul, Gemm, FusedMatMul in f32 with B in f32, f16 or bf16. */
 wa_status wa__matmul_fast(const wa_kernel_args *a, wa_error *err);
 bool wa__matmul_has_fast(const wa_kernel_args *a);
+size_t wa__matmul_scratch(const wa_kernel_args *a); /* bytes */
+/* What a product adds to rows x columns of C, by pointer where it lies so, else copied to `room` (a tile); NULL: nothing. */
+const float *wa__matmul_addend(const wa_kernel_args *a, const wa_matmul *m, int64_t row, int64_t column, int rows, int columns, float *room, int64_t *stride);
 
 #endif

@@ -1,79 +1,26 @@
 /* Body of gemm_any.c, gemm_avx2.c and gemm_avx512.c. See gemm.h. */
 #include "kernels/gemm.h"
-#include "kernels/vec_act.h"
-
-/* alpha, addends, activation and residual of one vector of sums: columns from `at` on. */
-V_INLINE vf finished(const wa_gemm_tile *t, int row, int at, vf v)
-{
-    int64_t n = t->columns - at;
-    v = v * t->alpha;
-    if (t->addend) v = v + v_load_some(t->addend + row * t->addend_row + at, n);
-    if (t->row_addend) v = v + t->row_addend[row];
-    vf r = t->residual ? v_load_some(t->residual + row * t->residual_row + at, n) : v_set(0.0f);
-    if (t->residual && t->residual_first) v = v + r;
-    v = v_activate(t->act, v, t->act_a, t->act_b);
-    return t->residual && !t->residual_first ? v + r : v;
-}
-
-static __attribute__((noinline)) void activate_all(const wa_gemm_tile *t, vf *v, int n)
-{
-    switch (t->act) {
-    case WA_CONV_ACT_GELU: for (int i = 0; i < n; i++) v[i] = v_gelu(v[i]); break;
-    case WA_CONV_ACT_RELU: for (int i = 0; i < n; i++) v[i] = v_activate(WA_CONV_ACT_RELU, v[i], 0, 0); break;
-    case WA_CONV_ACT_HARD_SWISH: for (int i = 0; i < n; i++) v[i] = v_activate(WA_CONV_ACT_HARD_SWISH, v[i], 0, 0); break;
-    default: for (int i = 0; i < n; i++) v[i] = v_activate(t->act, v[i], t->act_a, t->act_b); break;
-    }
-}
-
-/* The same as finished and a store, for whole vectors: this runs once for all registers of sums, so
- * that its calls and branches do not weigh (they took a fifth of the time at k = 384). */
-V_INLINE void finish_whole(const wa_gemm_tile *t, const int rows, const int wide, const vf *s)
-{
-    vf r[V_ROWS * 2];
-    const int n = rows * wide;
-    for (int i = 0; i < n; i++) r[i] = s[i];
-    if (t->last) {
-        for (int i = 0; i < n; i++) r[i] = r[i] * t->alpha;
-        if (t->addend)
-            for (int i = 0; i < n; i++) r[i] = r[i] + v_load(t->addend + i / wide * t->addend_row + i % wide * V_LANES);
-        if (t->row_addend)
-            for (int i = 0; i < n; i++) r[i] = r[i] + t->row_addend[i / wide];
-        if (t->residual && t->residual_first)
-            for (int i = 0; i < n; i++) r[i] = r[i] + v_load(t->residual + i / wide * t->residual_row + i % wide * V_LANES);
-        if (t->act != WA_CONV_ACT_NONE) activate_all(t, r, n);
-        if (t->residual && !t->residual_first)
-            for (int i = 0; i < n; i++) r[i] = r[i] + v_load(t->residual + i / wide * t->residual_row + i % wide * V_LANES);
-    }
-    for (int i = 0; i < n; i++) v_store(t->c + i / wide * t->c_row + i % wide * V_LANES, r[i]);
-}
+#include "kernels/gemm_finish.h"
 
 /* rows x (wide vectors). Rows of A go by threes: x86 addresses reach a base and once and twice a step. */
 V_INLINE void tile_rows(const wa_gemm_tile *t, const int rows, const int wide)
 {
-    vf s[V_ROWS * 2];
-    const int n = rows * wide;
-    for (int i = 0; i < n; i++) s[i] = t->add ? v_load_some(t->c + i / wide * t->c_row + i % wide * V_LANES, t->columns - i % wide * V_LANES) : v_set(0.0f);
+    vf s[V_ROWS][2];
+    if (!t->add) EACH_SUM s[i][j] = v_set(0.0f);
+    else EACH_SUM s[i][j] = v_load_some(t->c + i * t->c_row + j * V_LANES, t->columns - j * V_LANES);
     const int64_t a_row = t->a_row, a_k = t->a_k, b_row = t->b_row, second = V_LANES == 16 ? t->b_panel : V_LANES;
     const float *b = t->b, *a[4] = {t->a, t->a + 3 * a_row, t->a + 6 * a_row, t->a + 9 * a_row};
     for (int64_t k = t->k; k > 0; k--) {
         vf b0 = v_load(b), b1 = wide > 1 ? v_load(b + second) : b0;
         for (int i = 0; i < rows; i++) {
             vf x = v_set(a[i / 3][i % 3 * a_row]);
-            s[i * wide] = v_fma(x, b0, s[i * wide]);
-            if (wide > 1) s[i * wide + 1] = v_fma(x, b1, s[i * wide + 1]);
+            s[i][0] = v_fma(x, b0, s[i][0]);
+            if (wide > 1) s[i][1] = v_fma(x, b1, s[i][1]);
         }
         b += b_row;
         for (int i = 0; i < 4; i++) a[i] += a_k;
     }
-    if (t->columns == wide * V_LANES) {
-        finish_whole(t, rows, wide, s);
-        return;
-    }
-    for (int i = 0; i < n; i++) {
-        int at = i % wide * V_LANES;
-        vf v = t->last ? finished(t, i / wide, at, s[i]) : s[i];
-        v_store_some(t->c + i / wide * t->c_row + at, t->columns - at, v);
-    }
+    finish(t, rows, wide, s);
 }
 
 #define CASE(rows) case rows: if (V_LANES == 8 || t->columns > V_LANES) tile_rows(t, rows, 2); else tile_rows(t, rows, 1); break

@@ -33,10 +33,16 @@ size_t wa__kernel_scratch(const wa_kernel_args *a);
  * and the packing itself into 64-aligned dst. */
 size_t wa__kernel_prepare_bytes(const wa_kernel_args *a, uint32_t input);
 void wa__kernel_prepare(const wa_kernel_args *a, uint32_t input, void *dst);
+/* Bits of the packed weights: 32, or 8 for products whose attribute weight_bits is 8 (codes: kernels/gemm8.h). */
+uint32_t wa__kernel_prepare_bits(const wa_kernel_args *a, uint32_t input);
 /* The same for n columns of a matrix [k, n] of f32 that is B of a product: they lie in `b`, at any address,
- * as [k, n] or, transposed, [n, k] of f32, f16 or bf16. wa__kernel_panels_bytes(k, n) go to dst. */
-static inline uint64_t wa__kernel_panels_bytes(uint64_t k, uint64_t n) { return k < 1u << 31 && n < 1u << 29 ? (n + 15) / 16 * 16 * k * sizeof(float) : UINT64_MAX; }
-void wa__kernel_panels(const void *b, wa_dtype dtype, bool transposed, int64_t k, int64_t n, void *dst);
+ * as [k, n] or, transposed, [n, k] of f32, f16 or bf16. wa__kernel_panels_bytes go to dst; UINT64_MAX: too many. */
+static inline uint64_t wa__kernel_panels_bytes(uint64_t k, uint64_t n, uint32_t bits)
+{
+    if (k >= 1u << 31 || n >= 1u << 29) return UINT64_MAX;
+    return (n + 15) / 16 * (bits == 8 ? (k + 3) / 4 * 64 + 128 : k * 64);
+}
+void wa__kernel_panels(const void *b, wa_dtype dtype, bool transposed, int64_t k, int64_t n, uint32_t bits, void *dst);
 
 /* Evaluates by the reference; its signature is opt's wa_opt_eval_fn, so folding can use it. */
 wa_status wa__kernel_eval(void *user, wa_op op, const wa_attr *attrs, uint32_t attr_count, const wa_view *in, uint32_t in_count,

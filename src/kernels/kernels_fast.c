@@ -22,6 +22,5 @@ wa_kernel_fn wa__kernel_fast(wa_op op, const wa_kernel_args *a)
 
 size_t wa__kernel_scratch(const wa_kernel_args *a)
 {
-    (void)a;
-    return 0;
+    return a->op == WA_OP_MatMul || a->op == WA_OP_Gemm || a->op == WA_OP_FusedMatMul ? wa__matmul_scratch(a) : 0;
 }

@@ -1,6 +1,6 @@
 /* Fast MatMul, Gemm and FusedMatMul: work is cut into blocks of rows x columns that the pool's
  * threads take in turn; each block walks k in pieces that fit L1. */
-#include "kernels/gemm.h"
+#include "kernels/gemm8.h"
 
 enum { ROW_TILES_MAX = 16, ROW_TILES_PACKING = 64, TASKS_A_THREAD = 8 };
 
@@ -17,12 +17,10 @@ typedef struct job {
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* What is added to a tile, by pointer where it lies so, else copied to `room`. */
-static const float *addend(const job *g, int64_t row, int64_t column, int rows, int columns, float *room, int64_t *stride)
+const float *wa__matmul_addend(const wa_kernel_args *a, const wa_matmul *m, int64_t row, int64_t column, int rows, int columns, float *room, int64_t *stride)
 {
-    const wa_matmul *m = &g->m;
     if (m->c_input == WA_MATMUL_NONE) return NULL;
-    const wa_view *c = &g->a->in[m->c_input];
+    const wa_view *c = &a->in[m->c_input];
     if (m->beta == 1.0f && c->type.dtype == WA_F32 && m->c_column == 1) {
         *stride = m->c_row;
         return (const float *)c->data + row * m->c_row + column;
@@ -58,7 +56,7 @@ static void panel_rows(const job *g, const float *a, float *c, const float *b, i
         t.rows = (int)at_most(g->isa->rows, row_end - row);
         t.columns = (int)at_most(g->isa->panels * WA_PANEL, m->n - column);
         t.a = rows_of_a(g, a, row, t.rows, k_from, k, room_a, &t.a_row);
-        if (t.last) t.addend = addend(g, row, column, t.rows, t.columns, room_c, &t.addend_row);
+        if (t.last) t.addend = wa__matmul_addend(g->a, m, row, column, t.rows, t.columns, room_c, &t.addend_row);
         if (residual) t.residual = residual + row * m->n + column;
         g->isa->tile(&t);
     }
@@ -98,14 +96,33 @@ bool wa__matmul_has_fast(const wa_kernel_args *a)
     return !wa__kernel_has(a, 3) || a->in[3].type.dtype == WA_F32;
 }
 
+/* Constant B shared by all products of f32: panels, whatever the processor, so that a plan's sizes
+ * hold on every machine. */
+static bool packs(const wa_kernel_args *a, uint32_t input, wa_matmul *m)
+{
+    bool product = a->op == WA_OP_MatMul || a->op == WA_OP_Gemm || a->op == WA_OP_FusedMatMul;
+    if (!product || input != 1 || !wa__matmul_has_fast(a) || wa__matmul_describe(a, m, NULL) != WA_OK) return false;
+    for (uint32_t i = 0; i < m->batch_rank; i++)
+        if (m->b_stride[i] != 0) return false;
+    return m->n >= WA_PANEL / 2 && m->k > 0;
+}
+
+/* Bits of the packed weights: 8 where attribute weight_bits asks for them and the product has one matrix B. */
+static uint32_t packed_bits(const wa_kernel_args *a, const wa_matmul *m)
+{
+    return wa__kernel_int(a, "weight_bits", 32) == 8 && m->batch == 1 && !m->trans_a && m->k <= WA_GEMM8_K_MAX ? 8 : 32;
+}
+
 wa_status wa__matmul_fast(const wa_kernel_args *a, wa_error *err)
 {
     job g = {.a = a, .isa = wa__gemm()};
     WA_TRY(wa__kernel_check(a, err));
-    if (!wa__kernel_aligned(a, 1)) return wa__kernel_ref(a->op)(a, err);
     if (wa__count(&a->out[0].type) == 0) return WA_OK;
     WA_TRY(wa__matmul_describe(a, &g.m, err));
     const wa_matmul *m = &g.m;
+    bool codes = a->prepared && a->prepared[1] && packed_bits(a, m) == 8;
+    if (!wa__kernel_aligned(a, 1)) return codes ? wa__kernel_fail(a, err, WA_INVALID_ARGUMENT, "a tensor is not aligned") : wa__kernel_ref(a->op)(a, err);
+    if (codes) return wa__matmul8(a, m, a->prepared[1], err);
     g.panels = a->prepared ? a->prepared[1] : NULL;
     int64_t tile = g.isa->rows, tiles = ceil_div(m->m, tile), panels = ceil_div(m->n, WA_PANEL);
     int64_t wanted = (int64_t)wa__pool_threads(a->pool) * TASKS_A_THREAD;
@@ -122,30 +139,33 @@ wa_status wa__matmul_fast(const wa_kernel_args *a, wa_error *err)
     return WA_OK;
 }
 
-/* Constant B shared by all products of f32: panels, whatever the processor, so that a plan's sizes
- * hold on every machine. */
-static bool packs(const wa_kernel_args *a, uint32_t input, wa_matmul *m)
-{
-    bool product = a->op == WA_OP_MatMul || a->op == WA_OP_Gemm || a->op == WA_OP_FusedMatMul;
-    if (!product || input != 1 || !wa__matmul_has_fast(a) || wa__matmul_describe(a, m, NULL) != WA_OK) return false;
-    for (uint32_t i = 0; i < m->batch_rank; i++)
-        if (m->b_stride[i] != 0) return false;
-    return m->n >= WA_PANEL / 2 && m->k > 0;
-}
-
 size_t wa__kernel_prepare_bytes(const wa_kernel_args *a, uint32_t input)
 {
     wa_matmul m;
-    return packs(a, input, &m) ? (size_t)ceil_div(m.n, WA_PANEL) * WA_PANEL * (size_t)m.k * sizeof(float) : 0;
+    return packs(a, input, &m) ? (size_t)wa__kernel_panels_bytes((uint64_t)m.k, (uint64_t)m.n, packed_bits(a, &m)) : 0;
+}
+
+uint32_t wa__kernel_prepare_bits(const wa_kernel_args *a, uint32_t input)
+{
+    wa_matmul m;
+    return packs(a, input, &m) ? packed_bits(a, &m) : 0;
 }
 
 void wa__kernel_prepare(const wa_kernel_args *a, uint32_t input, void *dst)
 {
     wa_matmul m;
-    if (packs(a, input, &m)) wa__kernel_panels(a->in[1].data, a->in[1].type.dtype, m.trans_b, m.k, m.n, dst);
+    if (packs(a, input, &m)) wa__kernel_panels(a->in[1].data, a->in[1].type.dtype, m.trans_b, m.k, m.n, packed_bits(a, &m), dst);
 }
 
-void wa__kernel_panels(const void *b, wa_dtype dtype, bool transposed, int64_t k, int64_t n, void *dst)
+void wa__kernel_panels(const void *b, wa_dtype dtype, bool transposed, int64_t k, int64_t n, uint32_t bits, void *dst)
 {
-    for (int64_t j = 0; j < n; j += WA_PANEL) wa__gemm()->pack(b, dtype, transposed, n, k, j, 0, k, (float *)dst + j * k);
+    if (bits == 8) wa__gemm8_pack(b, dtype, transposed, k, n, dst);
+    else
+        for (int64_t j = 0; j < n; j += WA_PANEL) wa__gemm()->pack(b, dtype, transposed, n, k, j, 0, k, (float *)dst + j * k);
+}
+
+size_t wa__matmul_scratch(const wa_kernel_args *a)
+{
+    wa_matmul m;
+    return packs(a, 1, &m) && packed_bits(a, &m) == 8 ? wa__matmul8_scratch(&m) : 0;
 }

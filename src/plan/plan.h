@@ -45,7 +45,7 @@ typedef struct wa_plan_weight {
     uint32_t transform;              /* wa_transform */
     uint32_t p[7];                   /* COPY2D, TRANSPOSE2D: {rows, cols (of the source), src dtype, dst leading dim, dst column, 0, 0}, elements f32 (_F16: f16) after conversion. QUANT*: {rows, cols, src dtype, ld,
                                         first column, first block of k, 0};
-                                        PACK_PANELS: {pieces, rows, cols (of the source), transposed, 0, 0, 0}: see plan_const.c */
+                                        PACK_PANELS: {pieces, rows, cols (of the source), transposed, bits, 0, 0}: see plan_const.c */
     wa_text name;
     uint32_t dtype;                  /* of the source */
 } wa_plan_weight;

@@ -210,8 +210,8 @@ wa_status wa__plan_const_cpu(wa_plan_builder *b, uint32_t value)
 /* Records of a packed constant follow each other, p[0] in each says how many from it on. One as its operand
  * has it (p[1] 0) is packed by the call's kernel. Else the constant is a matrix of f32 made of pieces side by
  * side, each packed into its own panels: p[1], p[2] and p[3] are rows and columns of the source and whether it
- * is transposed. */
-wa_status wa__plan_host_panels(wa_plan_builder *b, const wa_plan_pieces *e, uint64_t bytes, uint32_t *out)
+ * is transposed, p[4] is the bits of a packed element. */
+wa_status wa__plan_host_panels(wa_plan_builder *b, const wa_plan_pieces *e, uint32_t bits, uint64_t bytes, uint32_t *out)
 {
     uint64_t offset;
     WA_TRY(host_take(b, bytes, &offset));
@@ -220,12 +220,13 @@ wa_status wa__plan_host_panels(wa_plan_builder *b, const wa_plan_pieces *e, uint
         const wa_plan_piece *piece = &e->piece[i];
         wa_plan_weight *w;
         WA_TRY(wa__plan_weight_add(b, &b->g->values[piece->value], b->host_weights, &w));
-        uint64_t before = e->count > 1 ? piece->col * e->rows * sizeof(float) : 0, end = bytes;
-        if (i + 1 < e->count) end = e->piece[i + 1].col * e->rows * sizeof(float);
+        uint64_t before = e->count > 1 ? wa__kernel_panels_bytes(e->rows, piece->col, bits) : 0, end = bytes;
+        if (i + 1 < e->count) end = wa__kernel_panels_bytes(e->rows, e->piece[i + 1].col, bits);
         w->transform = WA_TRANSFORM_PACK_PANELS;
         w->dst_offset = offset + before;
         w->dst_length = end - before;
         w->p[0] = e->count - i;
+        w->p[4] = bits;
         if (e->plain) continue;
         w->p[1] = (uint32_t)piece->rows;
         w->p[2] = (uint32_t)piece->cols;

@@ -69,7 +69,7 @@ static wa_status push_input(wa_plan_builder *b, const wa_kernel_args *a, uint32_
     size_t packed;
     if (packs(b, a, i, root, &e, &packed)) {
         o->kind = WA_OPERAND_WEIGHT;
-        return wa__plan_host_panels(b, &e, packed, &o->index);
+        return wa__plan_host_panels(b, &e, wa__kernel_prepare_bits(a, i), packed, &o->index);
     }
     WA_TRY(wa__plan_const_cpu(b, root));
     if (place->weight == WA_NONE) {
@@ -131,7 +131,7 @@ static wa_status fill_call(wa_plan_builder *b, const wa_node *n, const wa_kernel
     uint32_t operand_first = (uint32_t)b->sec[WA_SEC_OPERANDS].count, attr_first = (uint32_t)b->sec[WA_SEC_ATTRS].count;
     for (uint32_t i = 0; i < n->input_count; i++) WA_TRY(push_input(b, a, i, n->inputs[i]));
     for (uint32_t i = 0; i < n->output_count; i++) WA_TRY(push_output(b, n->outputs[i]));
-    for (uint32_t i = 0; i < n->attr_count; i++) WA_TRY(copy_attr(b, &n->attrs[i]));
+    for (uint32_t i = 0; i < a->attr_count; i++) WA_TRY(copy_attr(b, &a->attrs[i]));
     size_t scratch = wa__kernel_scratch(a);
     if (scratch > b->scratch_bytes) b->scratch_bytes = scratch;
     wa_plan_call *c = wa__plan_push(b, WA_SEC_CALLS);
@@ -142,11 +142,22 @@ static wa_status fill_call(wa_plan_builder *b, const wa_node *n, const wa_kernel
     c->in_count = n->input_count;
     c->out_count = n->output_count;
     c->attr_first = attr_first;
-    c->attr_count = n->attr_count;
+    c->attr_count = a->attr_count;
     c->label = label;
     c->flops = wa__plan_node_flops(b->g, n);
     c->bytes = traffic(b->g, n);
     b->step++;
+    return WA_OK;
+}
+
+/* A product whose constant B the kernel packs into codes of 8 bits: kernels/gemm8.h. */
+static wa_status narrow_weights(const wa_plan_builder *b, wa_kernel_args *a, wa_attr **attrs)
+{
+    wa_attr *out = wa__alloc(a->attr_count + 1u, sizeof *out);
+    if (!out) return wa__no_memory(b->err, "the plan");
+    if (a->attr_count) memcpy(out, a->attrs, a->attr_count * sizeof *out);
+    out[a->attr_count++] = (wa_attr){.name = WA_STR("weight_bits"), .kind = WA_ATTR_KIND_INT, .i = 8};
+    a->attrs = *attrs = out;
     return WA_OK;
 }
 
@@ -158,7 +169,12 @@ wa_status wa__plan_cpu_node(wa_plan_builder *b, uint32_t node)
     wa_text label;
     WA_TRY(wa__plan_node_text(b, node, &label));
     WA_TRY(make_args(b, n, &a, &views));
-    wa_status s = fill_call(b, n, &a, label);
+    wa_attr *attrs = NULL;
+    wa_status s = WA_OK;
+    bool product = n->op == WA_OP_MatMul || n->op == WA_OP_Gemm || n->op == WA_OP_FusedMatMul;
+    if (product && b->t.target == WA_TARGET_CPU && wa__plan_weight_bits(b, node) == 8) s = narrow_weights(b, &a, &attrs);
+    if (s == WA_OK) s = fill_call(b, n, &a, label);
+    wa__free(attrs);
     wa__free(views);
     return s;
 }

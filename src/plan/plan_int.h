@@ -174,7 +174,7 @@ bool wa__plan_view_op(wa_op op);
 /* Puts a constant expression where CPU calls find it; fills the place. */
 wa_status wa__plan_const_cpu(wa_plan_builder *b, uint32_t value);
 /* Records that pack a constant for a kernel, in the host's weight buffer; out: the first of e->count. */
-wa_status wa__plan_host_panels(wa_plan_builder *b, const wa_plan_pieces *e, uint64_t bytes, uint32_t *out);
+wa_status wa__plan_host_panels(wa_plan_builder *b, const wa_plan_pieces *e, uint32_t bits, uint64_t bytes, uint32_t *out);
 /* A weight record of a whole constant: source, offset, length, name and dtype set, for `buffer`. */
 wa_status wa__plan_weight_add(wa_plan_builder *b, const wa_value *v, uint32_t buffer, wa_plan_weight **out);
 

@@ -51,6 +51,7 @@ static const char *refuses(const wa_plan_builder *b, uint32_t bits)
     if (bits == 32) return NULL;
     if (bits == 16 && gpu) return b->t.features & WA_FEATURE_F16 ? NULL : "this adapter has no 16-bit floats (shader-f16)";
     if (gpu) return NULL; /* 8 and 4: integers everywhere */
+    if (bits == 8 && b->t.target == WA_TARGET_CPU) return NULL; /* products: plan_cpu.c */
     return "this target does not compute so yet";
 }
 

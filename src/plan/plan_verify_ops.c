@@ -88,13 +88,13 @@ static wa_status check_pieces(const wa_plan *p, const wa_plan_operand *o, uint32
 {
     const wa_plan_weight *w = &p->weights[o->index];
     uint64_t n = o->rank ? (uint64_t)o->dims[o->rank - 1] : 0, k = n ? bytes / sizeof(float) / n : 0, at = 0;
-    if (o->dtype != WA_F32 || !k || w->p[0] > p->weight_count - o->index) return FAIL("operand %u is no matrix of %u packed pieces", operand, w->p[0]);
-    for (uint32_t i = 0, count = w->p[0]; i < count; i++) {
+    if (o->dtype != WA_F32 || !k || (w->p[4] != 32 && w->p[4] != 8) || w->p[0] > p->weight_count - o->index) return FAIL("operand %u is no matrix of %u packed pieces", operand, w->p[0]);
+    for (uint32_t i = 0, count = w->p[0], bits = w->p[4]; i < count; i++) {
         const wa_plan_weight *x = w + i;
         uint64_t rows = x->p[1], cols = x->p[2], own_k = x->p[3] ? cols : rows, own_n = x->p[3] ? rows : cols;
         bool type = x->dtype == WA_F32 || x->dtype == WA_F16 || x->dtype == WA_BF16;
-        bool place = x->dst_offset == w->dst_offset + at * k * sizeof(float) && at % WA_PLAN_PANEL == 0 && x->dst_length >= wa__kernel_panels_bytes(own_k, own_n);
-        if (x->transform != WA_TRANSFORM_PACK_PANELS || x->buffer != w->buffer || x->p[0] != count - i || !type || own_k != k || own_n == 0 || own_n > n - at ||
+        bool place = x->dst_offset == w->dst_offset + wa__kernel_panels_bytes(k, at, bits) && at % WA_PLAN_PANEL == 0 && x->dst_length >= wa__kernel_panels_bytes(own_k, own_n, bits);
+        if (x->transform != WA_TRANSFORM_PACK_PANELS || x->buffer != w->buffer || x->p[0] != count - i || x->p[4] != bits || !type || own_k != k || own_n == 0 || own_n > n - at ||
             rows * cols * wa__dtype_size((wa_dtype)x->dtype) != x->length || !place)
             return FAIL("operand %u: piece %u of its packed weight does not fit", operand, i);
         at += own_n;

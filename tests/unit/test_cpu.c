@@ -138,7 +138,7 @@ enum { PIECES_N = 32 + 16 + 11 };
 static uint16_t halves[K * 16];
 static float turned[11 * K];
 
-static wa_plan *make_pieces(wa_run_source *sources)
+static wa_plan *make_pieces(uint32_t precision, wa_run_source *sources)
 {
     wa_graph *g = NULL;
     wa_plan *p = NULL;
@@ -159,18 +159,17 @@ static wa_plan *make_pieces(wa_run_source *sources)
     uint32_t y = wa__graph_add(g, WA_OP_MatMul, (uint32_t[]){x, w}, 2);
     for (uint32_t i = 0; i < g->node_count; i++) assert_ok(wa__graph_infer_node(g, i, &err), err);
     wa__graph_output(g, y);
-    assert_ok(wa__plan_build(g, &(wa_plan_options){.target = {.target = WA_TARGET_CPU}, .model_cid = "bafytest", .batch = M}, &p, &err), err);
+    assert_ok(wa__plan_build(g, &(wa_plan_options){.target = {.target = WA_TARGET_CPU}, .model_cid = "bafytest", .batch = M, .precision = precision}, &p, &err), err);
     wa__graph_free(g);
     *sources = (wa_run_source){(const uint8_t *)numbers, sizeof numbers};
     return p;
 }
 
-static void pieces(void **state)
+static void pieces_in(uint32_t precision, double tolerance)
 {
-    (void)state;
     wa_run_source source;
     wa_error err = {0};
-    wa_plan *p = make_pieces(&source);
+    wa_plan *p = make_pieces(precision, &source);
     float x[M * K], y[M * PIECES_N];
     for (int i = 0; i < M * K; i++) x[i] = (float)(i * 13 % 29) / 29.0f - 0.4f;
     wa_view in = {{WA_F32, 2, {M, K}}, x}, out = {{WA_F32, 2, {M, PIECES_N}}, y};
@@ -188,11 +187,11 @@ static void pieces(void **state)
                 float w = j < 32 ? numbers[k * 32 + j] : j < 48 ? wa__f16_to_f32(halves[k * 16 + j - 32]) : turned[(j - 48) * K + k];
                 want += (double)x[i * K + k] * (double)w;
             }
-            if (!(fabs(want - (double)y[i * PIECES_N + j]) < 1e-5)) fail_msg("y[%d,%d] is %g, expected %g", i, j, (double)y[i * PIECES_N + j], want);
+            if (!(fabs(want - (double)y[i * PIECES_N + j]) < tolerance)) fail_msg("precision %u: y[%d,%d] is %g, expected %g", precision, i, j, (double)y[i * PIECES_N + j], want);
         }
     while (p->weights[first].transform != WA_TRANSFORM_PACK_PANELS) first++;
     wa_plan_weight good = p->weights[first + 1], *w = &p->weights[first + 1];
-    static const int lies = 6;
+    static const int lies = 7;
     for (int lie = 0; lie < lies; lie++) {
         *w = good;
         if (lie == 0) w->p[1]--;
@@ -201,12 +200,20 @@ static void pieces(void **state)
         if (lie == 3) w->transform = WA_TRANSFORM_NONE;
         if (lie == 4) w->p[0] = 5;
         if (lie == 5) w->dst_length -= 64;
+        if (lie == 6) w->p[4] = precision == 8 ? 32 : 8;
         if (wa__plan_verify(p, &err) == WA_OK) fail_msg("lie %d of a packed piece was believed", lie);
     }
     *w = good;
     assert_ok(wa__plan_verify(p, &err), err);
     r->ops->free(r);
     wa__plan_free(p);
+}
+
+static void pieces(void **state)
+{
+    (void)state;
+    pieces_in(32, 1e-5);
+    pieces_in(8, 0.03); /* codes of 8 bits: half a step of 1/127 in each factor, 24 of them */
 }
 
 static void segments(void **state)

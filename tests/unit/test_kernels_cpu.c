@@ -91,6 +91,71 @@ static void products(void **state)
     product(3, 0, 9, false, WA_F32, 0, true, false);
 }
 
+/* A row's codes as gemm8.h has them. */
+static float codes_of(const float *x, int64_t n, int64_t step, int *out)
+{
+    float most = 0;
+    for (int64_t i = 0; i < n; i++) most = fmaxf(most, fabsf(x[i * step]));
+    for (int64_t i = 0; i < n; i++) out[i] = most > 0 ? (int)rintf(x[i * step] * (127.0f / most)) : 0;
+    return most / 127.0f;
+}
+
+/* Weights of 8 bits: exact sums of codes, then the same as the reference; near the product of f32. */
+static void product8(int64_t m, int64_t k, int64_t n, bool trans_b, int64_t act, bool extras)
+{
+    wa__arena_done(&arena);
+    wa_view in[4] = {TENSOR(WA_F32, m, k), trans_b ? TENSOR(WA_F32, n, k) : TENSOR(WA_F32, k, n), TENSOR(WA_F32, n), TENSOR(WA_F32, m, n)}, out = {{WA_F32, 2, {m, n}}, NULL};
+    if (!extras) in[2] = in[3] = (wa_view){{WA_DTYPE_NONE, 0, {0}}, NULL};
+    float *x = in[0].data, *w = wa__arena_alloc(&arena, (size_t)(k * n) + 1, sizeof *w), *y = wa__arena_alloc(&arena, (size_t)(m * n) + 1, sizeof *y);
+    memcpy(w, in[1].data, (size_t)(k * n) * sizeof *w); /* aligned */
+    for (int64_t i = 0; i < k && m > 2; i++) x[k + i] = 0; /* a row without a scale */
+    wa_attr attrs[] = {{.name = WA_STR("act"), .kind = WA_ATTR_KIND_INT, .i = act}, {.name = WA_STR("transB"), .kind = WA_ATTR_KIND_INT, .i = trans_b},
+                       {.name = WA_STR("weight_bits"), .kind = WA_ATTR_KIND_INT, .i = 8}};
+    const void *prepared[4] = {NULL};
+    wa_kernel_args a = {.op = WA_OP_FusedMatMul, .attrs = attrs, .attr_count = 3, .in = in, .in_count = 4, .out = &out, .out_count = 1, .prepared = prepared};
+    size_t bytes = wa__kernel_prepare_bytes(&a, 1), room = wa__kernel_scratch(&a);
+    assert_true(bytes > 0 && room > 0 && wa__kernel_prepare_bits(&a, 1) == 8);
+    uint8_t *panels = wa__arena_alloc(&arena, bytes, 1);
+    wa__kernel_prepare(&a, 1, panels);
+    prepared[1] = panels;
+    a.scratch = wa__arena_alloc(&arena, room + 64, 1);
+    a.scratch = (uint8_t *)a.scratch + (0 - (uintptr_t)a.scratch) % 64;
+    int *codes = wa__arena_alloc(&arena, (size_t)(m * k + k) + 1, sizeof *codes);
+    float *scales = wa__arena_alloc(&arena, (size_t)m + 1, sizeof *scales);
+    for (int64_t i = 0; i < m; i++) scales[i] = codes_of(x + i * k, k, 1, codes + i * k);
+    wa_view first = out;
+    for (uint32_t threads = 0; threads < 4; threads++) {
+        wa_error err = {0};
+        out.data = wa__arena_alloc(&arena, (size_t)(m * n) + 1, sizeof(float));
+        a.pool = pools[threads];
+        assert_ok(wa__kernel_cpu(a.op, &a)(&a, &err), err);
+        if (threads == 0) first = out;
+        else assert_memory_equal(first.data, out.data, (size_t)(m * n) * sizeof(float));
+    }
+    for (int64_t j = 0; j < n; j++) {
+        float scale = codes_of(w + (trans_b ? j * k : j), k, trans_b ? 1 : n, codes + m * k);
+        for (int64_t i = 0; i < m; i++) {
+            int64_t sum = 0;
+            for (int64_t c = 0; c < k; c++) sum += (int64_t)codes[i * k + c] * codes[m * k + c];
+            y[i * n + j] = (float)sum * (scale * scales[i]);
+            if (extras) y[i * n + j] += ((float *)in[2].data)[j];
+            if (act == WA_ACT_RELU && y[i * n + j] < 0) y[i * n + j] = 0;
+            if (extras) y[i * n + j] += ((float *)in[3].data)[i * n + j];
+            float have = ((float *)first.data)[i * n + j];
+            if (!(fabsf(have - y[i * n + j]) <= 2e-6f * (1 + fabsf(have)))) fail_msg("product of codes %lldx%lldx%lld: [%lld,%lld] is %.9g, expected %.9g", (long long)m, (long long)k, (long long)n, (long long)i, (long long)j, (double)have, (double)y[i * n + j]);
+        }
+    }
+}
+
+static void products_of_codes(void **state)
+{
+    (void)state;
+    for (int i = 0; i < ODD; i++)
+        for (int j = 5; j < ODD; j++) product8(odd[i], odd[(i * 5 + j * 3 + 1) % ODD], odd[j], (i + j) & 1, i % 2 ? WA_ACT_RELU : WA_ACT_NONE, (i + j) % 3 == 0);
+    product8(200, 1000, 48, true, WA_ACT_NONE, true);
+    product8(8, 4096, 100, false, WA_ACT_RELU, true);
+}
+
 static void other_products(void **state)
 {
     (void)state;
@@ -236,7 +301,7 @@ int main(void)
     for (uint32_t i = 1; i < 4; i++)
         if (wa__pool_create(i, &pools[i], &err) != WA_OK) return 1;
     wa__arena_init(&arena, 1 << 28);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(products), cmocka_unit_test(other_products), cmocka_unit_test(plain_tile), cmocka_unit_test(attention),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(products), cmocka_unit_test(products_of_codes), cmocka_unit_test(other_products), cmocka_unit_test(plain_tile), cmocka_unit_test(attention),
                                        cmocka_unit_test(rows), cmocka_unit_test(pooling), cmocka_unit_test(elementwise)};
     int r = 0;
     for (wa_isa isa = wa__isa();; isa--) {

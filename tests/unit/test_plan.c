@@ -12,6 +12,8 @@ size_t wa__kernel_prepare_bytes(const wa_kernel_args *a, uint32_t input)
     return a->op == WA_OP_MatMul && input == 1 ? 320 : 0;
 }
 
+uint32_t wa__kernel_prepare_bits(const wa_kernel_args *a, uint32_t input) { return wa__kernel_prepare_bytes(a, input) ? 32 : 0; }
+
 static float numbers[64 * 64];
 
 static wa_graph *fresh(void)
