@@ -4,7 +4,7 @@ import { BUFFER_KIND } from './schema.js';
 import { RESULT_ROOM } from './frame.js';
 import { settle } from './settle.js';
 import { Stopwatch } from './stopwatch.js';
-import { JobError, uploadWeights } from './upload.js';
+import { JobError, fetchRange, uploadWeights } from './upload.js';
 
 export { JobError };
 
@@ -191,7 +191,7 @@ export class Runtime {
         if (p.params) entries.push({ binding: p.bindings, resource: { buffer: buffers[meta.params], offset: d.u[0], size: d.u[1] } });
         made.set(key, this.device.createBindGroup({ label: d.l, layout: this.layout(p.bindings, p.write_mask, p.params).group, entries }));
       }
-      return { pipeline: load.pipelines[d.p], group: made.get(key), grid: d.g, indirect: d.i && [buffers[d.i[0]], d.i[1]], label: d.l, ns: d.ns };
+      return { pipeline: null, group: made.get(key), grid: d.g, indirect: d.i && [buffers[d.i[0]], d.i[1]], label: d.l, ns: d.ns };
     });
   }
 
@@ -200,7 +200,7 @@ export class Runtime {
   }
 
   async loadNow(meta, job) {
-    const load = { meta, runtime: this, bytes: 0, buffers: [], lanes: [], waiting: [], checked: new Set(), scale: new Map() };
+    const load = { meta, runtime: this, bytes: 0, buffers: [], lanes: [], waiting: [], times: {}, checked: new Set(), scale: new Map() };
     const start = performance.now();
     this.errors.length = 0;
     try {
@@ -217,30 +217,36 @@ export class Runtime {
       throw e;
     }
     this.loads.set(meta.handle, load);
-    return { meta: { handle: meta.handle, bytes: this.bytes, load_ms: performance.now() - start } };
+    return { meta: { handle: meta.handle, bytes: this.bytes, load_ms: performance.now() - start, ...load.times } };
   }
 
+  // Everything that takes time is begun at once: buffers, pipelines, weights.
   async loadGpu(load, job) {
-    const { meta } = load;
-    await this.makeBuffers(load);
-    const compiled = Promise.all(meta.pipelines.map(p => this.compile(load, p)));
-    compiled.catch(() => {});
-    load.transformPipelines = await Promise.all(meta.transform_pipelines.map(p => this.compile(load, p)));
-    this.device.pushErrorScope('validation');
-    const uploaded = uploadWeights(load, job, n => load.advance(n, 0)).then(() => null, e => e);
-    const failed = await uploaded;
-    const invalid = await this.device.popErrorScope();
-    if (failed) throw failed;
-    if (job.cancelled) throw cancelled();
-    if (invalid) throw new JobError('INTERNAL', `weights: ${invalid.message}`);
-    if (meta.late.length) await uploadWeights({ ...load, meta: { ...meta, uploads: meta.late } }, job, () => {});
-    load.pipelines = await compiled;
-    if (job.cancelled) throw cancelled();
+    const { meta } = load, start = performance.now(), since = () => performance.now() - start;
+    const made = this.makeBuffers(load);
+    const compileAll = list => Promise.all(list.map(p => this.compile(load, p)));
+    const transforms = compileAll(meta.transform_pipelines).then(list => { load.transformPipelines = list; });
+    const compiled = compileAll(meta.pipelines).then(list => { load.times.pipelines_ms = since(); return list; });
+    const late = Promise.all(meta.late.map(([source, offset, length]) => fetchRange(`${meta.path}/${source}`, offset, length, job)));
+    for (const p of [made, transforms, compiled, late]) p.catch(() => {});
     this.device.pushErrorScope('validation');
     this.bindAll(load);
-    const unbound = await this.device.popErrorScope();
+    const bound = this.device.popErrorScope();
+    this.device.pushErrorScope('validation');
+    const failed = await uploadWeights(load, job, transforms, n => load.advance(n, 0)).then(() => null, e => e);
+    const checked = this.device.popErrorScope();
+    await made; // what it says explains the others
+    if (failed) throw failed;
+    const invalid = await checked, unbound = await bound;
+    if (job.cancelled) throw cancelled();
+    if (invalid) throw new JobError('INTERNAL', `weights: ${invalid.message}`);
     if (unbound) throw new JobError('INTERNAL', `bind groups: ${unbound.message}`);
-    await settle(this.device, this.device.queue.onSubmittedWorkDone(), 0, () => job.cancelled);
+    // The transforms borrow the parameters' buffer, so its own contents come last.
+    (await late).forEach((bytes, i) => this.device.queue.writeBuffer(load.buffers[meta.late[i][3]], meta.late[i][4], bytes));
+    load.times.weights_ms = since();
+    const pipelines = await compiled;
+    load.dispatches.forEach((d, i) => { d.pipeline = pipelines[meta.dispatches[i].p]; });
+    if (job.cancelled) throw cancelled();
     if (this.errors.length) throw new JobError('INTERNAL', this.errors[0]);
   }
 

@@ -3,33 +3,34 @@ import { WIRE, FRAME, WIRE_FLAG } from './schema.js';
 import { findAdapter } from './adapter.js';
 import { buildFrame, packResult, parseFrame, RESULT_ROOM } from './frame.js';
 import { Runtime, JobError } from './runtime.js';
-import { bench } from './bench.js';
 import { findContext, Webnn } from './webnn.js';
 
 export class Session {
-  // webnn: the device type that a WebNN context is asked for, '' for none.
-  constructor({ token, url, opened, webnn, worker, say }) {
-    Object.assign(this, { token, url, opened, webnn, worker, say });
+  // webnn: the device type that a WebNN context is asked for, '' for none. adapter: findAdapter's promise, if it was
+  // asked for already.
+  constructor({ token, url, opened, webnn, worker, say, adapter }) {
+    Object.assign(this, { token, url, opened, webnn, worker, say, adapter });
     this.jobs = new Map(); // id -> {cancelled}
   }
 
-  async open() {
-    const adapter = await findAdapter();
-    const { context, hello: webnn } = await findContext(this.webnn);
-    this.runtime = adapter.device || context ? new Runtime(adapter, context && new Webnn(context), this) : null;
+  connect() {
     this.socket = new WebSocket(this.url);
     this.socket.binaryType = 'arraybuffer';
     this.socket.onmessage = ({ data }) => this.receive(data);
     this.socket.onclose = () => this.end('the program that opened this page has ended');
-    this.socket.onopen = () => {
-      const hello = { token: this.token, wire: WIRE.version, worker: this.worker, isolated: Boolean(self.crossOriginIsolated),
-        user_agent: navigator.userAgent, brands: navigator.userAgentData ? navigator.userAgentData.brands : [],
-        threads: navigator.hardwareConcurrency || 0,
-        opened_ms: performance.timeOrigin + performance.now() - this.opened, ...adapter.hello, ...webnn };
-      this.send(FRAME.HELLO, 0n, hello);
-      this.token = '';
-      this.say(this.runtime ? 'ready' : `no GPU: ${adapter.hello.error}`);
-    };
+    return new Promise(r => { this.socket.onopen = r; });
+  }
+
+  async open() {
+    const connected = this.connect();
+    const [adapter, { context, hello: webnn }] = await Promise.all([this.adapter || findAdapter(), findContext(this.webnn)]);
+    this.runtime = adapter.device || context ? new Runtime(adapter, context && new Webnn(context), this) : null;
+    await connected;
+    this.send(FRAME.HELLO, 0n, { token: this.token, wire: WIRE.version, worker: this.worker, isolated: Boolean(self.crossOriginIsolated),
+      user_agent: navigator.userAgent, brands: navigator.userAgentData ? navigator.userAgentData.brands : [],
+      threads: navigator.hardwareConcurrency || 0, opened_ms: performance.timeOrigin + performance.now() - this.opened, ...adapter.hello, ...webnn });
+    this.token = '';
+    this.say(this.runtime ? 'ready' : `no GPU: ${adapter.hello.error}`);
     if (context) context.lost.then(({ message }) => {
       this.send(FRAME.DEVICE_LOST, 0n, { reason: 'webnn', message: String(message).slice(0, 400) });
       this.say('the WebNN context was lost');
@@ -67,7 +68,10 @@ export class Session {
       case FRAME.LOAD: this.work(f, FRAME.LOADED, job => this.runtime.load(f.meta, job)); break;
       case FRAME.RUN: this.work(f, FRAME.RESULT, job => this.runtime.run(this.runtime.remembered(f.seq, f.flags & WIRE_FLAG.AGAIN ? null : f.meta), f.body, job)); break;
       case FRAME.UNLOAD: this.work(f, FRAME.UNLOADED, () => this.runtime.unload(f.meta)); break;
-      case FRAME.BENCH: this.work(f, FRAME.BENCHED, job => this.runtime.exclusive(() => bench(this.runtime, f.meta, job))); break;
+      case FRAME.BENCH: this.work(f, FRAME.BENCHED, async job => {
+        const { bench } = await import('./bench.js'); // nobody else needs it
+        return this.runtime.exclusive(() => bench(this.runtime, f.meta, job));
+      }); break;
       default: this.send(FRAME.LOG, 0n, { text: `unknown frame ${f.type}` });
     }
   }

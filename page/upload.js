@@ -49,9 +49,9 @@ function filler(body) {
   }
 }
 
-// Hands the bytes [offset, offset + length) of path to take(bytes, at) in blocks. It returns how many it used: the
-// others come again at the start of the next block.
-export async function stream(path, offset, length, job, take, block = BLOCK) {
+// Hands the bytes [offset, offset + length) of path to take(bytes, at) in blocks of at most `block` bytes, the first
+// once `ready` holds. It returns how many it used: the others come again at the start of the next block.
+export async function stream(path, offset, length, job, take, { block = BLOCK, ready = null } = {}) {
   const from = filler((await request(path, offset, length, job)).body);
   let buffer = new ArrayBuffer(Math.min(block, length)), have = 0, at = offset, left = length;
   try {
@@ -63,6 +63,7 @@ export async function stream(path, offset, length, job, take, block = BLOCK) {
       have += more.got;
       left -= more.got;
       if (left && have < buffer.byteLength) continue;
+      await ready;
       const used = take(new Uint8Array(buffer, 0, have), at);
       new Uint8Array(buffer).copyWithin(0, used, have);
       have -= used;
@@ -169,7 +170,8 @@ function taker(load, span, transforms, advanced) {
   };
 }
 
-export async function uploadWeights(load, job, advanced) {
+// ready: a promise of the transforms' pipelines, in load.transformPipelines.
+export async function uploadWeights(load, job, ready, advanced) {
   const list = spans(load.meta.uploads), transforms = new Transforms(load);
   let next = 0, failed = null;
   const lane = async () => {
@@ -177,7 +179,8 @@ export async function uploadWeights(load, job, advanced) {
       const s = list[next++];
       try {
         const unit = Math.max(...s.uploads.map(u => u.transform < 0 ? 4 : load.meta.transforms[u.transform].unit)); // a block has room for two
-        await stream(`${load.meta.path}/${s.source}`, s.offset, s.end - s.offset, job, taker(load, s, transforms, advanced), Math.max(BLOCK, 2 * unit));
+        await stream(`${load.meta.path}/${s.source}`, s.offset, s.end - s.offset, job, taker(load, s, transforms, advanced),
+          { block: Math.max(BLOCK, 2 * unit), ready: s.uploads.some(u => u.transform >= 0) ? ready : null });
       } catch (e) {
         failed = failed || e;
       }

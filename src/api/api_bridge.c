@@ -15,6 +15,14 @@ void api_host_close(wa_accelerator *a)
     a->host = NULL;
 }
 
+wa_status api_page_address(wa_accelerator *a, char *out, size_t size, wa_error *err)
+{
+    wa_bridge_host *h;
+    WA_TRY(host(a, &h, err));
+    snprintf(out, size, "http://127.0.0.1:%u/", (unsigned)wa__bridge_host_port(h));
+    return WA_OK;
+}
+
 static bool alive(void *user)
 {
     wa_browser_state state;

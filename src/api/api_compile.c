@@ -156,11 +156,9 @@ static void to_cache(const char *folder, const char *path, const wa_plan *p)
     wa__buf_done(&b);
 }
 
-wa_status api_compile(wa_accelerator *a, api_model *m, const api_shape *shape, const wa_plan_target *target, wa_plan **out, bool *cached, wa_error *err)
+static wa_plan_options options_of(const api_model *m, const api_shape *shape, const wa_plan_target *target)
 {
     wa_plan_options o = {0};
-    uint8_t key[32];
-    char hex[65];
     o.target = *target;
     o.model_cid = m->cid ? m->cid : "";
     o.model_type = m->model_type;
@@ -171,6 +169,21 @@ wa_status api_compile(wa_accelerator *a, api_model *m, const api_shape *shape, c
     o.precision = shape->precision;
     o.mixed = shape->mixed;
     o.keep = shape->keep;
+    return o;
+}
+
+bool api_compiled_for(const api_model *m, const api_shape *shape, const wa_plan_target *target, const wa_plan *p)
+{
+    wa_plan_options o = options_of(m, shape, target);
+    uint8_t key[32];
+    return wa__plan_key(&o, shape->names, shape->types, shape->input_count, key, NULL) == WA_OK && memcmp(p->info.key, key, sizeof key) == 0;
+}
+
+wa_status api_compile(wa_accelerator *a, api_model *m, const api_shape *shape, const wa_plan_target *target, wa_plan **out, bool *cached, wa_error *err)
+{
+    wa_plan_options o = options_of(m, shape, target);
+    uint8_t key[32];
+    char hex[65];
     WA_TRY(wa__plan_key(&o, shape->names, shape->types, shape->input_count, key, err));
     wa__hex(key, 32, hex);
     char *folder = wa__path_join(a->home, "plans"), *path = folder ? wa__format("%s/%s.plan", folder, hex) : NULL;

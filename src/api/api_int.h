@@ -69,6 +69,8 @@ typedef struct api_shape { /* what binds the symbolic dims */
 wa_status api_shape_embed(const api_model *m, uint32_t batch, uint32_t length, api_shape *out, wa_error *err) WA_MUST_CHECK;
 /* From the plan cache in the home, else import's graph -> passes -> plan, then cached. */
 wa_status api_compile(wa_accelerator *a, api_model *m, const api_shape *shape, const wa_plan_target *target, wa_plan **out, bool *cached, wa_error *err) WA_MUST_CHECK;
+/* Whether a compile for this would give that plan. */
+bool api_compiled_for(const api_model *m, const api_shape *shape, const wa_plan_target *target, const wa_plan *p);
 /* The bound, optimised graph (inspect, tests). */
 wa_status api_optimized(api_model *m, const api_shape *shape, wa_graph **out, wa_error *err) WA_MUST_CHECK;
 
@@ -77,6 +79,7 @@ typedef struct api_tuned api_tuned;
 /* --- targets (api_target.c) --------------------------------------------------------------------------- */
 /* Opens our page in the browser and waits for its hello (api_bridge.c); the runner is the caller's. webnn:
  * the device type of the WebNN context that it must have, NULL: an adapter is what it must have. */
+wa_status api_page_address(wa_accelerator *a, char *out, size_t size, wa_error *err) WA_MUST_CHECK; /* of the page, without a token */
 wa_status api_page_connect(wa_accelerator *a, wa_browser *b, const char *webnn, uint32_t limit_ms, wa_runner **out, wa_error *err) WA_MUST_CHECK;
 
 typedef struct api_bucket { /* a further plan of the model that is loaded, for texts of another size */
@@ -105,6 +108,7 @@ typedef struct api_session { /* an open browser with its page, or the CPU */
     char step[32];   /* of the ladder of flag sets */
     char id[32];     /* the browser's, see wa_browser_info */
     double start_ms; /* from launch to the page's hello */
+    double launched_at_ms, hello_at_ms; /* wa__os_now_ms: the browser answers; its page said hello */
     api_tuned *tuned; /* what was measured of its target; NULL until asked for */
     bool tuned_here;  /* a first use was tuned in this process: not again for what the time did not reach */
     uint64_t used;
@@ -117,6 +121,11 @@ typedef struct api_choice { /* where a run goes, and why */
     char fallback[512]; /* empty: none */
 } api_choice;
 wa_status api_target_choose(wa_accelerator *a, const wa_accelerate_options *o, const char *model_type, api_choice *out, wa_error *err) WA_MUST_CHECK;
+/* Chooses on a thread of its own, where that may start a browser; NULL: choose when it is needed. Until it is taken
+ * nobody else opens or closes sessions. */
+typedef struct api_ahead api_ahead;
+api_ahead *api_ahead_start(wa_accelerator *a, const wa_accelerate_options *o, const char *model_type);
+wa_status api_ahead_take(api_ahead *h, api_choice *out, wa_error *err) WA_MUST_CHECK; /* waits, and frees it */
 /* The most telling of an adapter's names; NULL when it gives none. */
 const char *api_adapter_name(const wa_run_target *t);
 /* What the browser that a run will probably open offers, as its last session showed, else WebGPU's

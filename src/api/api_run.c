@@ -32,6 +32,9 @@ typedef struct job {
     uint64_t predicted, actual;
     api_error error; /* against 32 bits on the CPU */
     bool judged;
+    api_ahead *ahead;     /* choosing where to run; NULL: not begun, or taken */
+    wa_plan *expected;    /* made before the target was known; NULL: none */
+    double model_at_ms, tokens_at_ms, expected_at_ms, plan_at_ms, loaded_at_ms; /* wa__os_now_ms, 0: was not */
     api_samples *samples; /* NULL: nobody measures */
     wa_result *r;
 } job;
@@ -461,6 +464,8 @@ static wa_status tuned_plan(job *j, wa_plan **p, double *start, wa_error *err)
     return api_compile(j->a, j->m, &j->shape, &s->target, p, &j->plan_cached, err);
 }
 
+static wa_status compile(job *j, const wa_plan_target *t, wa_plan **out, wa_error *err);
+
 static wa_status prepare(job *j, wa_error *err)
 {
     api_session *s = j->choice.session;
@@ -471,17 +476,19 @@ static wa_status prepare(job *j, wa_error *err)
     if (j->stream) WA_TRY(stream_shape(j, &s->target, err));
     api_tune_target(j->a, s, j->o, halves(j));
     recall_mixed(j, &c);
-    wa_status st = api_compile(j->a, j->m, &j->shape, &s->target, &p, &j->plan_cached, err);
+    wa_status st = compile(j, &s->target, &p, err);
     if (st == WA_OK) st = tuned_plan(j, &p, &start, err);
     if (st == WA_DYNAMIC && strcmp(j->shape.task, "tensors") == 0) return prepare_staged(j, start, err);
     WA_TRY(st);
     j->predicted = wa__plan_bytes(p, s->target.target);
     j->on_target = share_on_target(p);
+    j->plan_at_ms = wa__os_now_ms();
     report(j, "load", 0, 0);
     if (j->stream) c.lanes = api_stream_lanes(p, s->runner);
     WA_TRY(api_session_load(j->a, s, j->m, p, &c, err));
     j->entry = 0;
-    j->load_ms = wa__os_now_ms() - start;
+    j->loaded_at_ms = wa__os_now_ms();
+    j->load_ms = j->loaded_at_ms - start;
     j->actual = s->runner->ops->actual_bytes(s->runner);
     return j->stream ? WA_OK : make_views(j, s->plan, err);
 }
@@ -674,8 +681,66 @@ static wa_status predict(job *j, wa_error *err)
     if (s == WA_DYNAMIC) return WA_OK; /* known stage by stage */
     WA_TRY(s);
     j->predicted = wa__plan_bytes(p, WA_TARGET_WEBGPU);
-    wa__plan_free(p);
+    j->expected = p;
+    j->expected_at_ms = wa__os_now_ms();
     return WA_OK;
+}
+
+/* The plan for the session's target: often the one that was expected. */
+static wa_status compile(job *j, const wa_plan_target *t, wa_plan **out, wa_error *err)
+{
+    wa_plan *p = j->expected;
+    j->expected = NULL;
+    if (p && api_compiled_for(j->m, &j->shape, t, p)) {
+        *out = p;
+        return WA_OK;
+    }
+    wa__plan_free(p);
+    return api_compile(j->a, j->m, &j->shape, t, out, &j->plan_cached, err);
+}
+
+static wa_status choose(job *j, api_session *pinned, wa_error *err)
+{
+    if (pinned) {
+        j->choice.session = pinned;
+        snprintf(j->choice.reason, sizeof j->choice.reason, "the bridge asked for");
+        return WA_OK;
+    }
+    if (!j->ahead) return api_target_choose(j->a, j->o, j->m->model_type, &j->choice, err);
+    api_ahead *h = j->ahead;
+    j->ahead = NULL;
+    return api_ahead_take(h, &j->choice, err);
+}
+
+/* Everything that does not need the target. */
+static wa_status read_request(job *j, bool pinned, wa_error *err)
+{
+    if (streams(j)) WA_TRY(api_stream_open(j->a, j->m, j->o, &j->stream, err));
+    else WA_TRY(j->o->text_count ? tokenize(j, err) : named_inputs(j, err));
+    j->tokens_at_ms = wa__os_now_ms();
+    j->shape.precision = j->o->precision;
+    j->shape.mixed = j->o->mixed_precision;
+    if (j->shape.mixed && (j->shape.precision == 0 || j->shape.precision == 32)) j->shape.precision = 16;
+    return pinned ? WA_OK : predict(j, err);
+}
+
+static json_t *since(const job *j, double at_ms) { return at_ms > 0 ? json_real(at_ms - j->a->created_ms) : json_null(); }
+
+/* When what was there, in milliseconds from the accelerator's creation; `page`: lengths of the page's own steps. */
+static json_t *timeline_json(const job *j)
+{
+    const api_session *s = j->choice.session;
+    json_t *o = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f}", "model", since(j, j->model_at_ms), "tokens", since(j, j->tokens_at_ms), "expected_plan", since(j, j->expected_at_ms),
+                          "browser", since(j, s->launched_at_ms), "hello", since(j, s->hello_at_ms), "plan", since(j, j->plan_at_ms), "loaded", since(j, j->loaded_at_ms), "first_result",
+                          j->first_ms);
+    if (!o || !s->browser || j->staged) return o;
+    wa_bridge_load_times t = wa__bridge_load_times(s->runner);
+    const wa_bridge_hello *h = wa__bridge_hello(s->runner);
+    json_t *page = json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "hello", h->opened_ms, "adapter", h->adapter_ms, "manifest", t.manifest_ms, "weights", t.weights_ms, "pipelines", t.pipelines_ms,
+                             "load", t.load_ms);
+    if (json_object_set_new(o, "page", page) == 0) return o;
+    json_decref(o);
+    return NULL;
 }
 
 static wa_status execute(job *j, api_session *pinned, wa_error *err)
@@ -686,17 +751,11 @@ static wa_status execute(job *j, api_session *pinned, wa_error *err)
     j->shape.task = j->o->task ? j->o->task : j->o->text_count || j->o->next ? "embed" : "tensors";
     if (strcmp(j->shape.task, "tensors") == 0 && (j->o->text_count || j->o->next))
         return wa__fail(err, WA_INVALID_ARGUMENT, "task tensors takes named inputs (--input), not texts");
-    if (streams(j)) WA_TRY(api_stream_open(j->a, j->m, j->o, &j->stream, err));
-    else WA_TRY(j->o->text_count ? tokenize(j, err) : named_inputs(j, err));
-    j->shape.precision = j->o->precision;
-    j->shape.mixed = j->o->mixed_precision;
-    if (j->shape.mixed && (j->shape.precision == 0 || j->shape.precision == 32)) j->shape.precision = 16;
-    if (!pinned) WA_TRY(predict(j, err));
+    j->model_at_ms = wa__os_now_ms();
+    if (!pinned) j->ahead = api_ahead_start(j->a, j->o, j->m->model_type);
+    WA_TRY(read_request(j, pinned != NULL, err));
     report(j, "browser", 0, 0);
-    if (pinned) {
-        j->choice.session = pinned;
-        snprintf(j->choice.reason, sizeof j->choice.reason, "the bridge asked for");
-    } else WA_TRY(api_target_choose(j->a, j->o, j->m->model_type, &j->choice, err));
+    WA_TRY(choose(j, pinned, err));
     WA_TRY(prepare(j, err));
     WA_TRY(j->stream ? run_stream(j, err) : measure(j, err));
     if (j->staged) {
@@ -704,6 +763,7 @@ static wa_status execute(job *j, api_session *pinned, wa_error *err)
         j->actual = j->choice.session->runner->ops->actual_bytes(j->choice.session->runner);
     }
     if (!record_model(j) || !record_where(j) || !record_numbers(j)) return wa__no_memory(err, "the result");
+    if (!api_result_set(j->r, "timeline_ms", timeline_json(j))) return wa__no_memory(err, "the result");
     if (j->stream && !api_result_set(j->r, "stream", stream_json(j))) return wa__no_memory(err, "the result");
     json_t *kernels = j->o->profile && !j->staged ? kernels_json(j) : NULL;
     if (kernels && !api_result_set(j->r, "kernels", kernels)) return wa__no_memory(err, "the result");
@@ -725,6 +785,11 @@ wa_status api_run_sampled(wa_accelerator *a, api_session *pinned, const wa_accel
     j.r = api_result_new();
     if (!j.r) return wa__no_memory(err, "the result");
     wa_status s = execute(&j, pinned, err);
+    if (j.ahead) { /* failed meanwhile: the browser stays, for the next request */
+        wa_status other = api_ahead_take(j.ahead, &j.choice, NULL);
+        (void)other;
+    }
+    wa__plan_free(j.expected);
     /* A page that stopped answering is not used again. */
     if (j.choice.session && j.choice.session->browser && (s == WA_TIMEOUT || s == WA_DEVICE_LOST || s == WA_PROTOCOL || s == WA_BROWSER))
         api_session_close(a, j.choice.session);

@@ -147,6 +147,7 @@ typedef struct probe_state {
     bool software;
     const char *webnn; /* NULL: WebGPU */
     wa_runner *runner;
+    double launched_at_ms;
 } probe_state;
 
 static bool cancelled(void *user) { return atomic_load(&((wa_accelerator *)user)->cancel); }
@@ -158,6 +159,7 @@ static wa_status probe(void *user, wa_browser *b, const wa_browser_step *step, u
     (void)step;
     if (p->runner) p->runner->ops->free(p->runner);
     p->runner = NULL;
+    p->launched_at_ms = wa__os_now_ms();
     WA_TRY(api_page_connect(p->a, b, p->webnn, limit_ms, &p->runner, err));
     const wa_run_target *t = p->runner->ops->target(p->runner);
     if (p->webnn) {
@@ -223,7 +225,7 @@ static bool recall_target(const wa_accelerator *a, const char *id, wa_plan_targe
 static wa_status open_browser(wa_accelerator *a, const wa_browser_info *info, bool software, const char *webnn, uint32_t timeout_ms, api_session **out, wa_error *err)
 {
     wa_browser_machine machine;
-    probe_state p = {a, software, webnn, NULL};
+    probe_state p = {.a = a, .software = software, .webnn = webnn};
     api_session s = {0};
     wa_browser_step step = {0};
     double start = wa__os_now_ms();
@@ -236,6 +238,9 @@ static wa_status open_browser(wa_accelerator *a, const wa_browser_info *info, bo
     wa__browser_machine_scan(NULL, &machine);
     wa_browser_wants wants = {&machine, machine.gpu_count > 0 || machine.has_wsl, software, webnn != NULL};
     wa_browser_options o = {0};
+    char page[64];
+    WA_TRY(api_page_address(a, page, sizeof page, err));
+    o.start_url = page; /* it loads and asks for its adapter while we connect to the browser */
     o.info = info;
     o.home = a->home;
     o.headful = !a->headless;
@@ -250,7 +255,9 @@ static wa_status open_browser(wa_accelerator *a, const wa_browser_info *info, bo
     }
     s.runner = p.runner;
     s.handle = WA_NONE;
-    s.start_ms = wa__os_now_ms() - start;
+    s.launched_at_ms = p.launched_at_ms;
+    s.hello_at_ms = wa__os_now_ms();
+    s.start_ms = s.hello_at_ms - start;
     snprintf(s.family, sizeof s.family, "%s", wa__browser_family_name(info->family));
     snprintf(s.id, sizeof s.id, "%s", info->id);
     snprintf(s.step, sizeof s.step, "%s", step.name ? step.name : "");

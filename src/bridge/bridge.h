@@ -54,11 +54,18 @@ typedef struct wa_bridge_hello {
     bool webgpu, webnn, worker, isolated; /* webnn: a context was asked for and made */
     const char *webnn_error; /* why not; "" */
     double adapter_ms; /* page's start to device in hand */
+    double opened_ms;  /* navigation to hello, by the page's clock */
     double hello_ms;   /* URL made to hello received */
     const char *json;  /* the whole hello without its token */
 } wa_bridge_hello;
 /* Only for runners that wa__bridge_host_wait gave; so below. */
 const wa_bridge_hello *wa__bridge_hello(const wa_runner *r);
+/* Of the last load: the manifest made by us, and in the page, from the frame on, when all weights were on their way
+ * to the GPU, all pipelines made, and the load done; < 0 unknown. */
+typedef struct wa_bridge_load_times {
+    double manifest_ms, weights_ms, pipelines_ms, load_ms;
+} wa_bridge_load_times;
+wa_bridge_load_times wa__bridge_load_times(const wa_runner *r);
 /* False once the session is dead; why (may be NULL) gets the reason, borrowed. */
 bool wa__bridge_alive(wa_runner *r, const char **why);
 /* From now on each run measures every dispatch (a pass each): stats.dispatch_us is set, in the order

@@ -72,6 +72,7 @@ wa_status wa__session_hello(bridge_session *s, json_t *meta, wa_error *err)
     s->info.isolated = json_is_true(json_object_get(meta, "isolated"));
     s->info.webnn_error = text(meta, "webnn_error");
     s->info.software_reason = text(adapter, "software_reason");
+    s->info.opened_ms = json_number_value(json_object_get(meta, "opened_ms"));
     s->info.adapter_ms = json_number_value(json_object_get(meta, "adapter_ms"));
     s->target = (wa_run_target){
         .target = "webgpu", .browser = s->info.browser, .browser_version = s->info.version,

@@ -109,6 +109,7 @@ typedef struct bridge_session {
     double *dispatch_us, *dispatch_at_us, *segment_us; /* one allocation */
     uint32_t next_handle, next_seq;
     uint64_t bytes; /* of buffers, as the page last said */
+    wa_bridge_load_times times;
     bridge_memory *memories;
     size_t memory_count, memory_cap;
     bridge_load loads[BRIDGE_LOADS_MAX]; /* changed under host->mutex */

@@ -88,12 +88,24 @@ static wa_status send_load(bridge_session *s, bridge_load *l, const wa_run_contr
 {
     json_t *meta = NULL;
     bridge_job *j;
+    double start = wa__os_now_ms();
     WA_TRY(wa__bridge_manifest(l, (s->target.features & WA_FEATURE_TIMESTAMP) != 0, &meta, err));
+    double made = wa__os_now_ms();
     wa_status st = wa__session_call(s, WA_FRAME_LOAD, WA_FRAME_LOADED, meta, c, &j, err);
     if (st == WA_OK) st = check_bytes(s, j->reply, err);
+    if (st == WA_OK) {
+        s->times = (wa_bridge_load_times){made - start, -1, -1, -1};
+        const struct { const char *key; double *to; } fields[] = {{"weights_ms", &s->times.weights_ms}, {"pipelines_ms", &s->times.pipelines_ms}, {"load_ms", &s->times.load_ms}};
+        for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+            const json_t *v = json_object_get(j->reply, fields[i].key);
+            if (json_is_number(v)) *fields[i].to = json_number_value(v);
+        }
+    }
     wa__session_release(s, j);
     return st;
 }
+
+wa_bridge_load_times wa__bridge_load_times(const wa_runner *r) { return ((const bridge_session *)r)->times; }
 
 wa_status wa__bridge_load(wa_runner *r, const wa_plan *plan, const wa_run_source *sources, uint32_t source_count, const wa_run_control *c,
                           uint32_t *handle, wa_error *err)

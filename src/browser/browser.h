@@ -131,6 +131,7 @@ typedef struct wa_browser_options {
     const wa_browser_info *info; /* borrowed during the call */
     const char *home;            /* $WEBACCEL_HOME; NULL: wa__os_home */
     const char *url;             /* opened once started; NULL: about:blank. Never put on the command line */
+    const char *start_url;       /* the first page, on the command line, so nothing secret; NULL: about:blank */
     bool headful;                /* default: headless */
     bool temporary_profile;      /* default: the persistent one, a temporary one when it is in use */
     bool required_sandbox;       /* fail instead of starting without Chromium's sandbox */

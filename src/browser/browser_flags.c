@@ -70,7 +70,7 @@ void wa__flags_chromium(const wa_flags_in *f, wa_strings *argv)
     if (f->small_shm) wa__strings_add(argv, "--disable-dev-shm-usage");
     for (size_t i = 0; step && i < 12 && step->flags[i]; i++) wa__strings_add(argv, "%s", step->flags[i]);
     add_features(step, argv);
-    wa__strings_add(argv, "about:blank");
+    wa__strings_add(argv, "%s", f->o->start_url ? f->o->start_url : "about:blank");
 }
 
 void wa__flags_firefox(const wa_flags_in *f, wa_strings *argv)
@@ -82,7 +82,7 @@ void wa__flags_firefox(const wa_flags_in *f, wa_strings *argv)
     wa__strings_add(argv, "--profile");
     wa__strings_add(argv, "%s", f->in->profile);
     wa__strings_add(argv, "--remote-debugging-port=0");
-    wa__strings_add(argv, "about:blank");
+    wa__strings_add(argv, "%s", f->o->start_url ? f->o->start_url : "about:blank");
 }
 
 static bool dropped_variable(const char *pair)
