@@ -1,17 +1,20 @@
 """Ours against the engines a user could pick instead, in one run on one machine.
 
-Cases: `minilm`, paraphrase-MiniLM-L3-v2 (ONNX) at --shapes, the same token ids for everybody; ours pools
-on the target, the peers return the model's own pooled output. `ppocr-det`, PP-OCRv4's text detection at
---det-size, and `resnet50`, ResNet-50's shape with seeded weights (made here, 98 MiB): seeded images.
+Cases: `minilm` (paraphrase-MiniLM-L3-v2) and `l6` (all-MiniLM-L6-v2, whose ONNX form for the peers is made here from
+the same weights) at --shapes (batch x tokens) and --precisions: the same token ids for everybody, pooled on the
+target. int8 is ONNX Runtime's dynamic quantisation for the peers and --precision 8 for ours. `ppocr-det`, PP-OCRv4's
+text detection at --det-size, and `resnet50`, ResNet-50's shape with seeded weights (made here, 98 MiB): seeded images.
 `compile`: the time and the memory of `webaccel plan` on a 1 GB transformer (made here), no peers.
-Peers: onnxruntime on the CPU (Python), and onnxruntime-web: wasm, WebGPU, WebGPU with graph capture
-(minilm alone) in --browser's Chromium, and wasm and WebNN in the Chromium that has WebNN. Measured:
-median and p90 of a run, cold start to the first result (ours: process start; web: browser start;
-native: session creation). Ratios are peer / ours, above 1 where ours is faster.
+Peers: onnxruntime on the CPU (Python), and onnxruntime-web: wasm, WebGPU, WebGPU with graph capture (texts alone) in
+--browser's Chromium, and wasm and WebNN in the Chromium that has WebNN. Ours: CPU, WebGPU in Chromium and in Firefox,
+WebNN. Measured: median, p10 and p90 of a run after a warm-up, cold start to the first result (ours: process start;
+web: browser start; native: session creation). Ratios are peer / ours, above 1 where ours is faster. Shapes of more
+than --software-tokens tokens are left out in browsers whose adapter is software: they take minutes a run.
 
-usage: bench.py --command build/webaccel --peers DIR --deps DIR [--cases minilm,ppocr-det,resnet50,compile]
-                [--shapes 1x8,1x128] [--det-size 640x640] [--runs 30] [--browser chromium] [--flags "..."]
-                [--only ours-cpu,ort-cpu,...] [--out FILE]
+usage: bench.py --command build/webaccel --peers DIR --deps DIR [--cases minilm,l6,ppocr-det,resnet50,compile]
+                [--shapes 1x8,1x128,...] [--precisions f32,int8] [--det-size 640x640] [--runs 30] [--browser chromium]
+                [--flags "..."] [--only ours-cpu,ort-cpu,...] [--software-tokens N] [--out FILE]
+bench/compare tells what changed between two of its files.
 """
 import argparse, array, http.server, json, os, platform, random, resource, shlex, shutil, signal, statistics, struct, subprocess, sys, tempfile, threading, time
 
@@ -19,9 +22,11 @@ ap = argparse.ArgumentParser()
 ap.add_argument("--command", required=True)
 ap.add_argument("--peers", required=True)
 ap.add_argument("--deps", required=True)
-ap.add_argument("--cases", default="minilm,ppocr-det,resnet50,compile")
+ap.add_argument("--cases", default="minilm,l6,ppocr-det,resnet50,compile")
+ap.add_argument("--precisions", default="f32,int8")
+ap.add_argument("--software-tokens", type=int, default=256)
 ap.add_argument("--det-size", default="640x640", help="height x width of the detection image, multiples of 32")
-ap.add_argument("--shapes", default="1x8,1x128,8x128")
+ap.add_argument("--shapes", default="1x8,1x128,1x256,32x8,32x128,32x256")
 ap.add_argument("--runs", type=int, default=20)
 ap.add_argument("--slow-runs", type=int, default=3, help="for peers that take seconds a run")
 ap.add_argument("--browser", default="chromium")
@@ -36,28 +41,27 @@ NN_FEATURES = "WebMachineLearningNeuralNetwork,WebNNOnnxRuntime"
 want = args.only.split(",")
 
 
-def ids_for(batch, length):
-    """[CLS] seeded ids [SEP]; no padding, so that every engine does the same work."""
-    x, rows = 12345, []
-    for _ in range(batch):
-        row = [101]
-        for _ in range(length - 2):
-            x = (1103515245 * x + 12345) % (1 << 31)
-            row.append(1000 + x % 28000)
-        rows.append(row + [102])
-    return rows
+def ids_for(batch, length, words=30522):
+    """i * 7919 mod the vocabulary, as webaccel bench and bench/gpu have them; no padding: every engine does the same work."""
+    flat = [i * 7919 % words for i in range(batch * length)]
+    return [flat[i * length:(i + 1) * length] for i in range(batch)]
 
 
 class Work:
     """A model with its inputs: {name: (type, dims, numbers)}, its free dimensions as they are here (WebNN and
-    captured graphs want them fixed), the output that is compared, and the folder where ours embeds."""
+    captured graphs want them fixed), the output that is compared, the folder where ours embeds, and the
+    bits of its weights."""
 
-    def __init__(self, name, model, inputs, free, output=None, embed=None):
-        self.name, self.model, self.inputs, self.free, self.output, self.embed = name, model, inputs, free, output, embed
+    def __init__(self, name, model, inputs, free, output=None, embed=None, bits=32, ours=None):
+        self.ours = ours or {}  # inputs that our form of the model has and the peers' has not
+        self.name, self.model, self.inputs, self.free, self.output, self.embed, self.bits = name, model, inputs, free, output, embed, bits
+
+    def tokens(self):
+        return self.free["batch_size"] * self.free["sequence_length"] if self.embed else 0
 
     def write_npy(self, folder):
         files = {}
-        for name, (kind, dims, numbers) in self.inputs.items():
+        for name, (kind, dims, numbers) in {**self.inputs, **self.ours}.items():
             shape = "(" + ", ".join(map(str, dims)) + ("," if len(dims) == 1 else "") + ")"
             head = ("{'descr': '%s', 'fortran_order': False, 'shape': %s, }" % ({"int64": "<i8", "float32": "<f4"}[kind], shape)).encode()
             head += b" " * (63 - (10 + len(head)) % 64) + b"\n"
@@ -67,16 +71,47 @@ class Work:
         return files
 
 
-def minilm(batch, length):
+def l3_file():
     folder = os.path.join(args.deps, "models", "l3")
     files = [f for f in sorted(os.listdir(folder)) if f.endswith(".onnx")] if os.path.isdir(folder) else []
     if not files:
         sys.exit("bench: no model under %s: run make deps with the registries reachable" % folder)
+    return folder, os.path.join(folder, files[0])
+
+
+def l6_file():
+    folder, path = os.path.join(args.deps, "models", "l6"), os.path.join(args.deps, "models", "bench", "l6", "model.onnx")
+    if not os.path.exists(os.path.join(folder, "model.safetensors")):
+        sys.exit("bench: no model under %s: run make deps with the registries reachable" % folder)
+    if not os.path.exists(path):
+        print("making", path, flush=True)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        subprocess.run([sys.executable, os.path.join(os.path.dirname(here), "tools", "make_bert_models.py"), "onnx", folder, path], check=True)
+    return folder, path
+
+
+def quantized(path):
+    """The file with its products' weights in 8 bits, activations quantised as they come; made once."""
+    out = os.path.join(args.deps, "models", "bench", os.path.basename(os.path.dirname(path)) + "-int8", "model.onnx")
+    if not os.path.exists(out):
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+        print("quantising", out, flush=True)
+        os.makedirs(os.path.dirname(out), exist_ok=True)
+        quantize_dynamic(path, out + ".part", weight_type=QuantType.QInt8)
+        os.replace(out + ".part", out)
+    return out
+
+
+def texts(case, find, batch, length, precision):
+    folder, path = find()
+    bits = {"f32": 32, "int8": 8}.get(precision) or sys.exit("bench: no precision named " + precision)
     flat = array.array("q", [i for r in ids_for(batch, length) for i in r])
     ones = array.array("q", [1] * len(flat))
     dims = [batch, length]
-    return Work("%dx%d" % (batch, length), os.path.join(folder, files[0]), {"input_ids": ("int64", dims, flat), "attention_mask": ("int64", dims, ones)},
-                {"batch_size": batch, "sequence_length": length}, embed=folder)
+    name = ("" if case == "minilm" else case + " ") + "%dx%d" % (batch, length) + ("" if bits == 32 else " " + precision)
+    return Work(name, path if bits == 32 else quantized(path), {"input_ids": ("int64", dims, flat), "attention_mask": ("int64", dims, ones)},
+                {"batch_size": batch, "sequence_length": length, "batch": batch, "sequence": length}, embed=folder, bits=bits,
+                ours={"token_type_ids": ("int64", dims, array.array("q", [0] * len(flat)))} if case == "l6" else None)
 
 
 def image(dims):
@@ -97,9 +132,10 @@ def made(name):
 
 def works():
     for case in args.cases.split(","):
-        if case == "minilm":
-            for shape in args.shapes.split(","):
-                yield minilm(*map(int, shape.split("x")))
+        if case in ("minilm", "l6"):
+            for precision in args.precisions.split(","):
+                for shape in args.shapes.split(","):
+                    yield texts(case, l3_file if case == "minilm" else l6_file, *map(int, shape.split("x")), precision)
         elif case == "ppocr-det":
             path = os.path.join(args.deps, "models", "ppocr", "det", "model.onnx")
             if not os.path.exists(path):
@@ -115,7 +151,7 @@ def works():
 
 def stats(ms, **more):
     s = sorted(ms)
-    return dict(median_ms=round(statistics.median(s), 4), p90_ms=round(s[min(len(s) - 1, int(len(s) * 0.9))], 4), min_ms=round(s[0], 4), runs=len(s), **more)
+    return dict(median_ms=round(statistics.median(s), 4), p10_ms=round(s[int(len(s) * 0.1)], 4), p90_ms=round(s[min(len(s) - 1, int(len(s) * 0.9))], 4), min_ms=round(s[0], 4), runs=len(s), **more)
 
 
 def first_numbers(path, count=4096):
@@ -127,29 +163,36 @@ def first_numbers(path, count=4096):
     return list(struct.unpack("<%df" % (len(data) // 4), data))
 
 
+def command(words):
+    """Its JSON, or {"error": ...}."""
+    p = subprocess.run([args.command, *words, "--json"], capture_output=True, text=True)
+    return json.loads(p.stdout) if p.returncode == 0 else {"error": (p.stderr or p.stdout).strip()[-400:]}
+
+
 def ours(work, target, browser, runs):
-    """The warm command: latency from its own clock, cold start from an empty home."""
+    """Cold start from an empty home by `webaccel run`, which gives the vector too; times by `webaccel bench`."""
     with tempfile.TemporaryDirectory() as tmp:
         results = os.path.join(tmp, "out")
-        cmd = [args.command, "run", work.embed or work.model, "--task", "embed" if work.embed else "tensors", "--target", target, "--no-fallback", "--json",
-               "--runs", str(runs), "--home", os.path.join(tmp, "home")] + ([] if work.embed else ["-o", results])
+        where = ["--target", target, "--home", os.path.join(tmp, "home")] + (["--browser", browser] if browser else []) + (["--precision", str(work.bits)] if work.bits != 32 else [])
+        run = ["run", work.embed or work.model, "--task", "embed" if work.embed else "tensors", "--no-fallback"] + where + ([] if work.embed else ["-o", results])
         for name, path in work.write_npy(tmp).items():
-            cmd += ["-i", name + "=" + path]
-        if browser:
-            cmd += ["--browser", browser]
-        out = []
-        for n in (1, runs):
-            cmd[cmd.index("--runs") + 1] = str(n)
-            t = time.time()
-            p = subprocess.run(cmd, capture_output=True, text=True)
-            if p.returncode:
-                return {"error": (p.stderr or p.stdout).strip()[-400:]}
-            out.append((json.loads(p.stdout), (time.time() - t) * 1e3))
-        r = out[1][0]
-        vector = r["output"][0] if work.embed else first_numbers(os.path.join(results, sorted(os.listdir(results))[0]))
-        return dict(median_ms=round(r["latency_ms"], 4), p90_ms=round(r["latency_p90_ms"], 4), runs=r["runs"], cold_ms=round(out[0][1], 1), warm_process_ms=round(out[1][1], 1),
-                    load_ms=r["load_ms"], gpu_ms=r["gpu_ms"], memory_bytes=r["memory_bytes"], adapter=r["adapter"], browser_version=r["browser_version"], dispatches=r["dispatches"],
-                    on_target=r.get("on_target"), vector=vector)
+            run += ["-i", name + "=" + path]
+        t = time.time()
+        first = command(run)
+        cold = (time.time() - t) * 1e3
+        if "error" in first:
+            return first
+        shape = ["--batch", str(work.free["batch_size"]), "--tokens", str(work.free["sequence_length"])] if work.embed else []
+        if not work.embed:
+            for name, (kind, dims, _) in work.inputs.items():
+                shape += ["-i", "%s=%s[%s]" % (name, {"int64": "i64", "float32": "f32"}[kind], ",".join(map(str, dims)))]
+        r = command(["bench", work.embed or work.model, "--runs", str(runs)] + where + shape)
+        if "error" in r:
+            return r
+        vector = first["output"][0] if work.embed else first_numbers(os.path.join(results, sorted(os.listdir(results))[0]))
+        keep = ["median_ms", "p10_ms", "p90_ms", "min_ms", "first_ms", "load_ms", "tune_ms", "gpu_ms", "runs", "steady", "throughput", "memory_bytes", "adapter", "browser_version", "dispatches",
+                "on_target", "precision", "runs_ms"]
+        return dict({k: r.get(k) for k in keep}, cold_ms=round(cold, 1), vector=vector)
 
 
 def ort_cpu(work, runs):
@@ -275,6 +318,18 @@ def compiled(path):
 PAIRS = [("ours-cpu", "ort-cpu"), ("ours-webgpu", "ort-web-webgpu"), ("ours-webgpu", "ort-web-capture"), ("ours-webgpu", "ort-web-wasm"), ("ours-webnn", "ort-web-webnn")]
 
 
+def software(engine, kind):
+    """Whether that engine's browser has a software adapter, asked of our own command once; None: no browser."""
+    browser = "firefox" if engine == "ours-firefox" else args.browser
+    if browser not in adapters:
+        r = command(["bench", "--browser", browser])
+        adapters[browser] = r.get("software", True)
+    return kind and adapters[browser]
+
+
+adapters = {}
+
+
 def measure(work):
     slow = 1 if work.embed else 10  # seconds a run where a minilm takes tenths
     runs = args.runs if work.embed else max(3, args.runs // 2)
@@ -291,8 +346,11 @@ def measure(work):
     for name, run in engines.items():
         if name not in want:
             continue
+        if work.tokens() > args.software_tokens and software(name, name in ("ours-webgpu", "ours-firefox", "ort-web-webgpu", "ort-web-capture")):
+            got[name] = {"error": "left out: %d tokens on a software adapter (--software-tokens)" % work.tokens()}
+            continue
         r = got[name] = run()
-        print("%-9s %-16s %s" % (work.name, name, r["error"][:150] if "error" in r else "median %9.3f ms  p90 %9.3f  cold %8.0f ms" % (r["median_ms"], r["p90_ms"], r["cold_ms"])), flush=True)
+        print("%-16s %-16s %s" % (work.name, name, r["error"][:150] if "error" in r else "median %9.3f ms  p90 %9.3f  cold %8.0f ms" % (r["median_ms"], r["p90_ms"], r["cold_ms"])), flush=True)
     ratios = {}
     for mine, theirs in PAIRS:
         a, b = got.get(mine, {}), got.get(theirs, {})
@@ -302,13 +360,16 @@ def measure(work):
     for r in got.values():
         r.pop("vector", None)
     for k, v in ratios.items():
-        print("%-9s %s = %s" % (work.name, k, v), flush=True)
+        print("%-16s %s = %s" % (work.name, k, v), flush=True)
     return dict(engines=got, ratios=ratios)
 
 
+out = args.out or os.path.join(here, "results", time.strftime("%Y-%m-%d-") + platform.node() + ".json")
 report = dict(machine=machine(), when=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), shapes={})
 for work in works():
-    report["shapes"][work.name] = dict(measure(work), model=os.path.basename(os.path.dirname(work.model)))
+    report["shapes"][work.name] = dict(measure(work), model=os.path.basename(os.path.dirname(work.model)), bits=work.bits)
+    with open(out, "w") as f: # what is measured is not lost when a later case fails
+        json.dump(report, f, indent=1)
 if "compile" in args.cases.split(","):
     report["compile"] = compiled(made("transformer"))
 small = {}
@@ -317,7 +378,6 @@ for b in (args.browser, "firefox"):
     small[b] = json.loads(p.stdout) if p.returncode == 0 else {"error": p.stderr.strip()[-300:]}
     print("small run in %s: %s" % (b, json.dumps(small[b])), flush=True)
 report["small_run"] = small
-out = args.out or os.path.join(here, "results", time.strftime("%Y-%m-%d-") + platform.node() + ".json")
 with open(out, "w") as f:
     json.dump(report, f, indent=1)
 print("written to", out)
