@@ -98,7 +98,7 @@ class Given(Model):
         return b"".join(number(1, d) for d in w[2]) + number(2, FLOAT) + field(8, w[0]) + varint(9 << 3 | 2) + varint(len(raw)), raw
 
 
-def make_onnx(folder, path):
+def make_onnx(folder, path, output="embedding", dims=("batch", "sequence")):
     with open(os.path.join(folder, "config.json")) as f:
         c = json.load(f)
     hidden, heads, epsilon = c["hidden_size"], c["num_attention_heads"], c.get("layer_norm_eps", 1e-12)
@@ -132,9 +132,9 @@ def make_onnx(folder, path):
     x = m.node("Div", [m.node("ReduceSum", [m.node("Mul", [x, tokens]), m.ints([1])], keepdims=0), count])
     if normalize:
         x = m.node("Div", [x, m.node("Max", [m.node("ReduceL2", [x], axes=[1], keepdims=1), m.scalar(1e-12)])])
-    m.nodes.append(field(1, x) + field(2, "embedding") + field(4, "Identity"))
-    ids = ("batch", "sequence")
-    m.save(path, [("input_ids", INT64, ids), ("attention_mask", INT64, ids)], [("embedding", FLOAT, ("batch", hidden))], 17)
+    m.nodes.append(field(1, x) + field(2, output) + field(4, "Identity"))
+    ids = tuple(dims)
+    m.save(path, [("input_ids", INT64, ids), ("attention_mask", INT64, ids)], [(output, FLOAT, (ids[0], hidden))], 17)
 
 
 def main():
