@@ -22,7 +22,8 @@ for layer in "$(dirname "$command")"/libVkLayer_webaccel_headless.so "$(dirname 
 done
 strip "$out"/lib/*.so* 2>/dev/null || true
 cp "$root"/bench/*.py "$root"/bench/*.html "$out/bench/"
-cp "$root"/tools/gpu_check.py "$out/tools/"
+cp -r "$root"/bench/gpu "$out/bench/"
+cp "$root"/tools/gpu_check.py "$root"/tools/make_bert_models.py "$root"/tools/make_bench_models.py "$out/tools/"
 bytes=$(du -sb "$out" | cut -f1)
 echo "$out: $bytes bytes"
 if [ "$bytes" -gt $((25 * 1024 * 1024)) ]; then
