@@ -414,16 +414,15 @@ export class Runtime {
     const ours = ([buffer]) => load.meta.buffers[buffer].webnn !== undefined, start = performance.now();
     for (const [buffer, , bytes] of writes.filter(ours)) this.nn.write(load.buffers[buffer], bytes);
     const graphs = this.nn.dispatch(load, ...meta.segments);
-    const reads = Promise.all(meta.reads.map(r => ours(r) ? this.nn.read(load.buffers[r[0]], r[2]) : null));
+    const result = new Uint8Array(RESULT_ROOM + meta.reads.reduce((n, r) => n + r[2], 0)), places = [];
+    meta.reads.reduce((to, [, , length]) => (places.push(result.subarray(to, to + length)), to + length), RESULT_ROOM);
+    const reads = Promise.all(meta.reads.map((r, i) => ours(r) ? this.nn.read(load.buffers[r[0]], places[i]) : null));
     reads.catch(() => {});
     const gpu = { ...meta, reads: meta.reads.filter(r => !ours(r)) }, rest = writes.filter(w => !ours(w));
     const other = rest.length || gpu.reads.length || this.plan(load, gpu).length ? await this.runGpu(load, gpu, rest, job) : null;
-    const parts = await reads, result = new Uint8Array(RESULT_ROOM + meta.reads.reduce((n, r) => n + r[2], 0));
-    let to = RESULT_ROOM, from = RESULT_ROOM;
-    meta.reads.forEach(([, , length], i) => {
-      result.set(parts[i] || other.result.subarray(from, from += length), to);
-      to += length;
-    });
+    await reads;
+    let from = RESULT_ROOM;
+    meta.reads.forEach((r, i) => { if (!ours(r)) places[i].set(other.result.subarray(from, from += r[2])); });
     const n = other ? other.meta : { gpu_ms: -1, dispatches: 0, submits: 0 };
     return { meta: { ...n, device_ms: performance.now() - start, dispatches: n.dispatches + graphs }, result };
   }

@@ -218,7 +218,7 @@ export class Webnn {
   }
 
   write({ tensor, length }, bytes) {
-    if (bytes.length) this.context.writeTensor(tensor, bytes.slice(0, length).buffer);
+    if (bytes.length) this.context.writeTensor(tensor, bytes.subarray(0, length));
   }
 
   // Dispatches the WebNN segments of [first, first + n); how many.
@@ -233,8 +233,10 @@ export class Webnn {
     return done;
   }
 
-  async read({ tensor }, length) {
-    return length ? new Uint8Array(await this.context.readTensor(tensor)).subarray(0, length) : new Uint8Array(0);
+  // The first bytes of a tensor, as many as `into` has.
+  async read({ tensor, length }, into) {
+    if (into.length >= length) await this.context.readTensor(tensor, into);
+    else if (into.length) into.set(new Uint8Array(await this.context.readTensor(tensor), 0, into.length));
   }
 
   destroy() {
