@@ -1,8 +1,10 @@
-/* Which operators work row by row, and which rows of their inputs the rows of their result want. Rows are
- * texts of a batch (axis 0 of [batch, tokens, width]) where there are several, else tokens (axis 1). */
+/* Which operators work row by row, and which rows of their inputs the rows of their result want. Rows are the
+ * first axis of a batch where it has several, else tokens (axis 1 of [batch, tokens, width]) or lines (axis 2 of
+ * [batch, channels, height, width]). */
+#include "base/window.h"
 #include "plan/plan_lanes_int.h"
 
-enum { TOKENS_MIN = 32 };
+enum { TOKENS_MIN = 32, LINES_MIN = 16, ROWS_MIN = 4 };
 
 static const wa_tensor_type *type_of(const wa_graph *g, const wa_node *n, uint32_t i)
 {
@@ -24,21 +26,22 @@ static bool agree(const wa_graph *g, const wa_node *n, const uint8_t *axis, cons
 {
     for (uint32_t i = 0; i < n->input_count; i++) {
         uint32_t has = axis_of(n, axis, i), want = wa__lanes_input(g, n, r, i);
-        bool table = r->positions && i == 3;
+        bool other = (r->how == LANES_POSITIONS && i == 3) || ((r->how == LANES_WINDOW || r->how == LANES_TAKE || n->op == WA_OP_ConvTranspose) && i == 0);
         if (want == LANES_WHOLE) continue;
         if (has != LANES_WHOLE && has != want) return false;
-        if (!table && type_of(g, n, i)->dims[want] != out_of(g, n)->dims[r->axis]) return false;
+        if (!other && type_of(g, n, i)->dims[want] != out_of(g, n)->dims[r->axis]) return false;
     }
     return true;
 }
 
 static bool elementwise(const wa_node *n) { return n->op == WA_OP_Elementwise || wa__op_info(n->op)->elementwise; }
 
-/* Where rows begin: [batch, tokens, width] that products or norms work on. */
+/* Where rows begin: in what products, norms and convolutions work on. */
 static uint32_t seed(const wa_tensor_type *t)
 {
-    if (!t || t->rank != 3 || t->dtype != WA_F32) return LANES_WHOLE;
-    return t->dims[0] > 1 ? 0 : t->dims[1] >= TOKENS_MIN ? 1 : LANES_WHOLE;
+    if (!t || (t->rank != 3 && t->rank != 4) || t->dtype != WA_F32) return LANES_WHOLE;
+    if (t->dims[0] > 1) return 0;
+    return t->rank == 3 ? (t->dims[1] >= TOKENS_MIN ? 1 : LANES_WHOLE) : t->dims[2] >= LINES_MIN ? 2 : LANES_WHOLE;
 }
 
 static bool product(const wa_graph *g, const wa_node *n, const uint8_t *axis, lanes_rule *r)
@@ -67,7 +70,7 @@ static bool attention(const wa_graph *g, const wa_node *n, const uint8_t *axis, 
     r->axis = axis_of(n, axis, 0);
     if (r->axis == LANES_WHOLE) r->axis = seed(q);
     if (r->axis > 1 || (bias && bias->rank != 4)) return false;
-    r->tokens = r->axis == 1;
+    r->how = r->axis == 1 ? LANES_TOKENS : LANES_ROWS;
     return true;
 }
 
@@ -75,9 +78,78 @@ static bool embedding(const wa_graph *g, const wa_node *n, const uint8_t *axis, 
 {
     (void)axis;
     r->axis = seed(out_of(g, n));
-    r->positions = r->axis == 1 && !type_of(g, n, 7);
-    const wa_value *table = &g->values[n->inputs[3]];
-    return r->axis != LANES_WHOLE && (!r->positions || table->kind == WA_VALUE_CONST);
+    r->how = r->axis == 1 && !type_of(g, n, 7) ? LANES_POSITIONS : LANES_ROWS;
+    return r->axis != LANES_WHOLE && (r->how == LANES_ROWS || g->values[n->inputs[3]].kind == WA_VALUE_CONST);
+}
+
+/* --- images --------------------------------------------------------------------------------------------- */
+static bool window(const wa_graph *g, const wa_node *n, const uint8_t *axis, lanes_rule *r)
+{
+    const wa_tensor_type *x = type_of(g, n, 0), *k = type_of(g, n, 1), *o = out_of(g, n);
+    bool conv = n->op == WA_OP_Conv || n->op == WA_OP_ConvAct;
+    wa_window w;
+    r->axis = axis_of(n, axis, 0);
+    if (r->axis == LANES_WHOLE && conv) r->axis = seed(x);
+    if (r->axis == LANES_WHOLE || x->rank != 4 || n->output_count != 1 || x->dtype != WA_F32) return false;
+    if (r->axis == 0) return true;
+    if (r->axis != 2 || o->dims[2] < ROWS_MIN || wa__node_int(n, "ceil_mode", 0)) return false;
+    if (conv ? wa__window_conv(x, k, n->attrs, n->attr_count, &w) : wa__window_pool(x, n->attrs, n->attr_count, &w)) return false;
+    r->how = LANES_WINDOW;
+    r->stride = w.stride[1], r->begin = w.begin[1], r->reach = w.dilation[1] * (w.kernel[1] - 1) + 1;
+    r->wide[0] = w.begin[2], r->wide[1] = w.end[2];
+    int64_t cut = wa__lanes_cut(o->dims[2]); /* neither half lies in the padding */
+    return (cut - 1) * r->stride - r->begin + r->reach > 0 && cut * r->stride - r->begin < x->dims[2];
+}
+
+/* Where no window of the result reaches over a cut of the input: its stride is its height. */
+static bool transposed(const wa_graph *g, const wa_node *n, const uint8_t *axis, lanes_rule *r)
+{
+    const wa_tensor_type *x = type_of(g, n, 0), *o = out_of(g, n);
+    wa_window w;
+    r->axis = axis_of(n, axis, 0);
+    if (r->axis == LANES_WHOLE || x->rank != 4 || wa__attr_find(n->attrs, n->attr_count, "output_shape")) return false;
+    if (r->axis != 2) return r->axis == 0;
+    if (wa__window_conv_transpose(x, type_of(g, n, 1), n->attrs, n->attr_count, &w)) return false;
+    bool apart = w.kernel[1] == w.stride[1] && w.dilation[1] == 1 && w.begin[1] == 0 && o->dims[2] == x->dims[2] * w.stride[1];
+    return apart && wa__lanes_cut(o->dims[2]) == wa__lanes_cut(x->dims[2]) * w.stride[1];
+}
+
+static bool take(const wa_graph *g, const wa_node *n, const uint8_t *axis, lanes_rule *r)
+{
+    const wa_value *places = &g->values[n->inputs[1]];
+    const wa_tensor_type *x = type_of(g, n, 0);
+    int64_t along = wa__node_int(n, "axis", 0);
+    if (along < 0) along += x->rank;
+    r->axis = axis_of(n, axis, 0);
+    if (r->axis == LANES_WHOLE || places->type.rank != 1 || places->kind != WA_VALUE_CONST) return false;
+    if ((int64_t)r->axis != along) return true;
+    wa_view v = {places->type, (void *)(uintptr_t)places->data};
+    for (int64_t i = 0; i < places->type.dims[0]; i++)
+        if (wa__get_i64(&v, i) < 0 || wa__get_i64(&v, i) >= x->dims[along]) return false;
+    r->how = LANES_TAKE;
+    return places->type.dims[0] >= ROWS_MIN;
+}
+
+static bool concat(const wa_graph *g, const wa_node *n, const uint8_t *axis, lanes_rule *r)
+{
+    int64_t along = wa__node_int(n, "axis", 0);
+    if (along < 0) along += out_of(g, n)->rank;
+    for (uint32_t i = 0; i < n->input_count && r->axis == LANES_WHOLE; i++) r->axis = axis_of(n, axis, i);
+    return r->axis != LANES_WHOLE && (int64_t)r->axis != along;
+}
+
+/* A sum or a mean over the rows, or over other axes than theirs. */
+static bool sum(const wa_graph *g, const wa_node *n, const uint8_t *axis, lanes_rule *r)
+{
+    int64_t axes[WA_RANK_MAX];
+    uint32_t count = 0, rank = type_of(g, n, 0)->rank, has = axis_of(n, axis, 0);
+    bool over = false;
+    if (has == LANES_WHOLE || type_of(g, n, 0)->dtype != WA_F32) return false;
+    if (n->input_count < 2 || n->inputs[1] == WA_NONE || !wa__graph_const_ints(g, n->inputs[1], axes, WA_RANK_MAX, &count) || !count) return false;
+    for (uint32_t i = 0; i < count; i++) over |= (axes[i] < 0 ? axes[i] + (int64_t)rank : axes[i]) == (int64_t)has;
+    r->how = over ? LANES_SUM : LANES_ROWS;
+    r->axis = over ? LANES_WHOLE : has;
+    return over || out_of(g, n)->rank == rank;
 }
 
 bool wa__lanes_rule(const wa_graph *g, const wa_node *n, const uint8_t *axis, lanes_rule *r)
@@ -90,6 +162,11 @@ bool wa__lanes_rule(const wa_graph *g, const wa_node *n, const uint8_t *axis, la
     case WA_OP_LayerNormalization: case WA_OP_SkipLayerNorm: case WA_OP_RMSNormalization: case WA_OP_SimplifiedLayerNormalization: fits = norm(g, n, axis, r); break;
     case WA_OP_Attention: case WA_OP_QkvAttention: fits = attention(g, n, axis, r); break;
     case WA_OP_EmbedLayerNorm: fits = embedding(g, n, axis, r); break;
+    case WA_OP_Conv: case WA_OP_ConvAct: case WA_OP_MaxPool: case WA_OP_AveragePool: fits = window(g, n, axis, r); break;
+    case WA_OP_ConvTranspose: fits = transposed(g, n, axis, r); break;
+    case WA_OP_Gather: fits = take(g, n, axis, r); break;
+    case WA_OP_Concat: fits = concat(g, n, axis, r); break;
+    case WA_OP_ReduceMean: case WA_OP_ReduceSum: return sum(g, n, axis, r);
     case WA_OP_MeanPool: case WA_OP_ClsPool: case WA_OP_MaxPoolTokens: case WA_OP_L2Normalize:
         r->axis = axis_of(n, axis, 0);
         fits = r->axis == 0 && type_of(g, n, 0)->rank > 1;
@@ -118,13 +195,17 @@ uint32_t wa__lanes_input(const wa_graph *g, const wa_node *n, const lanes_rule *
             uint32_t a = r->axis == 0 ? 0 : 2;
             return t->dims[a] == 1 ? LANES_WHOLE : a;
         }
-        return i == 0 || !r->tokens ? r->axis : LANES_WHOLE;
+        return i == 0 || r->how != LANES_TOKENS ? r->axis : LANES_WHOLE;
     case WA_OP_EmbedLayerNorm:
         if (i < 2) return r->axis;
-        if (i == 3 && r->positions) return 0;
+        if (i == 3 && r->how == LANES_POSITIONS) return 0;
         return i == 7 && (t->rank == 2 || r->axis == 1) && (r->axis == 1 || t->dims[0] > 1) ? r->axis - (2 - t->rank) : LANES_WHOLE;
     case WA_OP_MeanPool: case WA_OP_MaxPoolTokens: return 0;
     case WA_OP_ClsPool: case WA_OP_L2Normalize: return i == 0 ? 0 : LANES_WHOLE;
+    case WA_OP_Conv: case WA_OP_ConvAct: return i == 0 || i == 3 ? r->axis : LANES_WHOLE;
+    case WA_OP_Concat: return r->axis;
+    case WA_OP_ConvTranspose: case WA_OP_MaxPool: case WA_OP_AveragePool: case WA_OP_Gather: case WA_OP_ReduceMean: case WA_OP_ReduceSum:
+        return i == 0 ? r->axis : LANES_WHOLE;
     default: return aligned(t, out, r->axis);
     }
 }
