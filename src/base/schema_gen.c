@@ -473,6 +473,8 @@ const char *wa__transform_name(uint32_t v)
     case 15: return "quant4_kn";
     case 16: return "quant4_nk";
     case 17: return "quant8_table";
+    case 18: return "tiles_f16";
+    case 19: return "tiles_turned_f16";
     default: return NULL;
     }
 }

@@ -357,6 +357,8 @@ typedef enum wa_transform {
     WA_TRANSFORM_QUANT4_KN = 15,
     WA_TRANSFORM_QUANT4_NK = 16,
     WA_TRANSFORM_QUANT8_TABLE = 17,
+    WA_TRANSFORM_TILES_F16 = 18,
+    WA_TRANSFORM_TILES_TURNED_F16 = 19,
 } wa_transform;
 const char *wa__transform_name(uint32_t v); /* NULL when unknown */
 typedef enum wa_operand {

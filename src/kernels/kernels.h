@@ -102,7 +102,9 @@ typedef enum wa_wgsl_kernel {
     WA_WGSL_QUANTIZE = 51,   /* QuantizeLinear, DequantizeLinear */
     WA_WGSL_UNPACK = 52,     /* DequantizeBlocks */
     WA_WGSL_QUANT_ROWS = 53, WA_WGSL_MATMUL_QUANT = 54, /* products with weights in blocks of codes: wgsl_matmul_quant.c */
-    WA_WGSL_QUANT_UPLOAD = 55 /* weights to such blocks at upload: wgsl_quant_upload.c */
+    WA_WGSL_QUANT_UPLOAD = 55, /* weights to such blocks at upload: wgsl_quant_upload.c */
+    WA_WGSL_MATMUL_TILES = 60, /* f16 tiles on subgroup matrices: wgsl_matmul_tiles.c */
+    WA_WGSL_ATTENTION_TILES = 61 /* wgsl_attention_tiles.c */
 } wa_wgsl_kernel;
 enum { /* flags of MATMUL_STRAIGHT and MATMUL_STAGED: wgsl_product.h */
     WA_WGSL_PRODUCT_BIAS = 1, WA_WGSL_PRODUCT_RESIDUAL = 2, WA_WGSL_PRODUCT_ALPHA = 4,
@@ -118,6 +120,14 @@ enum { /* flags of the convolution kernels */
     WA_WGSL_CONV_TRANSPOSED = 8, /* CONV_ANY only */
     WA_WGSL_CONV_CHECKED = 16    /* CONV: windows may leave the input */
 };
+enum { WA_WGSL_TILES_SPLIT = 0, WA_WGSL_TILES_NORM, WA_WGSL_TILES_WIDE };
+enum { /* flags of MATMUL_TILES; the last three with NORM only: beta, no mean taken away, normalised rows are kept */
+    WA_WGSL_TILES_BIAS = 1, WA_WGSL_TILES_RESIDUAL = 2, WA_WGSL_TILES_ALPHA = 4, WA_WGSL_TILES_BETA = 8, WA_WGSL_TILES_RMS = 16, WA_WGSL_TILES_KEEP = 32
+};
+/* How a value's elements lie on the GPU. F32: dense, row-major. F16: the same in two bytes each, the whole rounded
+ * up to 4. TILES: a matrix [M,K] (all dims but the last as one), K a multiple of 16, as 16x16 tiles of f16, 512
+ * bytes each, in the order [ceil(M/16)][K/16][16][16]; rows past M are there and finite. */
+enum { WA_FORM_F32 = 0, WA_FORM_F16 = 1, WA_FORM_TILES = 2 };
 enum { WA_WGSL_WINDOW_MAX = 0, WA_WGSL_WINDOW_AVERAGE, WA_WGSL_WINDOW_LP };
 enum { WA_WGSL_WINDOW_INDICES = 1, WA_WGSL_WINDOW_PADS = 2 /* count as elements of a mean */, WA_WGSL_WINDOW_COLUMNS = 4 };
 enum { WA_WGSL_LAYERNORM = 0, WA_WGSL_SKIP_LAYERNORM, WA_WGSL_EMBED_LAYERNORM, WA_WGSL_L2, WA_WGSL_SOFTMAX, WA_WGSL_LOGSOFTMAX };

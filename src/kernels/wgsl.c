@@ -17,6 +17,7 @@ static const wa_wgsl_row *const rows[] = {
     [WA_WGSL_CONV] = &wa__wgsl_conv, [WA_WGSL_CONV_ANY] = &wa__wgsl_conv_any, [WA_WGSL_CONV_DEPTHWISE] = &wa__wgsl_conv_depthwise,
     [WA_WGSL_WINDOW_POOL] = &wa__wgsl_window_pool, [WA_WGSL_AXIS_TAPS] = &wa__wgsl_axis_taps,
     [WA_WGSL_GRID_SAMPLE] = &wa__wgsl_grid_sample, [WA_WGSL_DEFORM_CONV] = &wa__wgsl_deform_conv, [WA_WGSL_ROI] = &wa__wgsl_roi,
+    [WA_WGSL_MATMUL_TILES] = &wa__wgsl_matmul_tiles, [WA_WGSL_ATTENTION_TILES] = &wa__wgsl_attention_tiles,
     [WA_WGSL_ROUND_TO] = &wa__wgsl_round_to, [WA_WGSL_QUANTIZE] = &wa__wgsl_quantize, [WA_WGSL_UNPACK] = &wa__wgsl_unpack,
     [WA_WGSL_QUANT_ROWS] = &wa__wgsl_quant_rows, [WA_WGSL_MATMUL_QUANT] = &wa__wgsl_matmul_quant, [WA_WGSL_QUANT_UPLOAD] = &wa__wgsl_quant_upload,
     [WA_WGSL_PICK] = &wa__wgsl_pick, [WA_WGSL_SCATTER] = &wa__wgsl_scatter, [WA_WGSL_PAD] = &wa__wgsl_pad,

@@ -28,6 +28,7 @@ extern const wa_wgsl_row wa__wgsl_matmul, wa__wgsl_matmul_any, wa__wgsl_attentio
     wa__wgsl_elementwise, wa__wgsl_gather, wa__wgsl_copy, wa__wgsl_transform_row,
     wa__wgsl_recurrence, wa__wgsl_linear_scan, wa__wgsl_philox;
 extern const wa_wgsl_row wa__wgsl_quant_rows, wa__wgsl_matmul_quant, wa__wgsl_quant_upload;
+extern const wa_wgsl_row wa__wgsl_matmul_tiles, wa__wgsl_attention_tiles;
 extern const wa_wgsl_row wa__wgsl_round_to, wa__wgsl_quantize, wa__wgsl_unpack;
 extern const wa_wgsl_row wa__wgsl_pick, wa__wgsl_scatter, wa__wgsl_pad, wa__wgsl_generate_row, wa__wgsl_place, wa__wgsl_topk, wa__wgsl_compact, wa__wgsl_unique,
     wa__wgsl_nms, wa__wgsl_square;

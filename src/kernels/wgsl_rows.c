@@ -6,8 +6,10 @@
 
 #define put wa__wgsl_put
 /* TABLE without TYPES: every token has type 0. SCALAR: gamma is one number. RMS: no mean is taken away.
- * CODES: the word table is one of 8 bit codes (base/quant_block.h). MEAN, INVERSE: they are outputs. STRIDED (softmax, L2): rows run along an inner axis. */
-enum { BETA = 1, TYPES = 2, POSITIONS = 4, TABLE = 8, SCALAR = 16, RMS = 32, MEAN = 64, INVERSE = 128, STRIDED = 256, CODES = 512, FLAGS = 1023 };
+ * CODES: the word table is one of 8 bit codes (base/quant_block.h). MEAN, INVERSE: they are outputs. STRIDED (softmax, L2): rows run along an inner axis.
+ * _TILES: that tensor lies in 16x16 f16 tiles (WA_FORM_TILES); rows up to a tile's end repeat the last. */
+enum { BETA = 1, TYPES = 2, POSITIONS = 4, TABLE = 8, SCALAR = 16, RMS = 32, MEAN = 64, INVERSE = 128, STRIDED = 256, CODES = 512,
+       X_TILES = 1024, SKIP_TILES = 2048, O_TILES = 4096, FLAGS = 8191 };
 
 static uint32_t read_count(const uint32_t *s)
 {
@@ -30,6 +32,10 @@ static wa_status check(const uint32_t *s, const uint32_t *code, uint32_t code_co
     if ((s[0] != WA_WGSL_LAYERNORM && s[4] & plain_only) || (norm && s[4] & STRIDED) || (s[4] & RMS && s[4] & MEAN) ||
         (s[4] & CODES && (s[0] != WA_WGSL_EMBED_LAYERNORM || s[1] % 64)))
         return wa__fail(err, WA_VERIFY, "rows: mode %u with flags %u", s[0], s[4]);
+    uint32_t tiles = s[4] & (X_TILES | SKIP_TILES | O_TILES);
+    if (tiles && (!norm || s[1] % 16 || (s[4] & X_TILES && s[0] == WA_WGSL_EMBED_LAYERNORM) || (s[4] & SKIP_TILES && s[0] != WA_WGSL_SKIP_LAYERNORM)))
+        return wa__fail(err, WA_VERIFY, "rows: mode %u, D %u with tiles, flags %u", s[0], s[1], s[4]);
+    if (tiles) info->features |= WA_FEATURE_F16;
     uint32_t written = 1u + (s[4] & MEAN ? 1u : 0u) + (s[4] & INVERSE ? 1u : 0u);
     info->binding_count = read_count(s) + written;
     if (info->binding_count > 8) return wa__fail(err, WA_VERIFY, "rows: %u bindings", info->binding_count);
@@ -73,11 +79,21 @@ static void bindings(const uint32_t *s, const char *type, wa_wgsl_emit *e)
     wa__wgsl_params(e, b, 1);
 }
 
+/* Names of the functions that place element i of a row (in units of the row's type). */
+static const char *place(uint32_t tiles) { return tiles ? "tiled" : "dense"; }
+
+static void places(const uint32_t *s, uint32_t d, wa_wgsl_emit *e)
+{
+    put(e, "fn dense(row: u32, i: u32) -> u32 { return row * %uu + i; }\n", d);
+    if (s[4] & (X_TILES | SKIP_TILES | O_TILES))
+        put(e, "fn tiled(row: u32, i: u32) -> u32 { return ((row >> 4u) * %uu + (i >> 2u)) * 64u + (row & 15u) * 4u + (i & 3u); }\n", d / 4);
+}
+
 /* fn at(row, i): element i of the row that is normalised. */
 static void element(const uint32_t *s, const char *type, uint32_t d, wa_wgsl_emit *e)
 {
     if (s[0] == WA_WGSL_SKIP_LAYERNORM) {
-        put(e, "fn load(row: u32, i: u32) -> %s { let n = row * %uu + i; return %s(x[n]) + %s(skip[n]); }\n", type, d, type, type);
+        put(e, "fn load(row: u32, i: u32) -> %s { return %s(x[%s(row, i)]) + %s(skip[%s(row, i)]); }\n", type, type, place(s[4] & X_TILES), type, place(s[4] & SKIP_TILES));
     } else if (s[0] == WA_WGSL_EMBED_LAYERNORM) {
         if (s[4] & CODES) wa__wgsl_table_row(e, "word", s[1]);
         put(e, "fn load(row: u32, i: u32) -> %s {\n", type);
@@ -90,7 +106,7 @@ static void element(const uint32_t *s, const char *type, uint32_t d, wa_wgsl_emi
         else if (s[4] & TABLE) put(e, " + %s(kind[i])", type);
         put(e, ";\n}\n");
     } else if (d) {
-        put(e, "fn load(row: u32, i: u32) -> %s { return %s(x[row * %uu + i]); }\n", type, type, d);
+        put(e, "fn load(row: u32, i: u32) -> %s { return %s(x[%s(row, i)]); }\n", type, type, place(s[4] & X_TILES));
     } else {
         put(e, s[4] & STRIDED ? "fn at(row: u32, i: u32) -> u32 { let s = p.a[0].z; return ((row / s) * p.a[0].y + i) * s + row %% s; }\n"
                               : "fn at(row: u32, i: u32) -> u32 { return row * p.a[0].y + i; }\n");
@@ -110,7 +126,8 @@ static void norm_body(const uint32_t *s, const char *type, wa_wgsl_emit *e)
     }
     put(e, "  for (var i = l.x; i < D; i += %uu) { let d = load(row, i) - mean; v += d * d; }\n", s[2]);
     put(e, "  let scale = inverseSqrt(total(%s, l) / %u.0 + bitcast<f32>(%uu));\n  if (!live) { return; }\n", v4 ? "v.x + v.y + v.z + v.w" : "v", s[1], s[5]);
-    put(e, "  for (var i = l.x; i < D; i += %uu) { o[row * D + i] = %s((load(row, i) - mean) * scale * %s(gamma[%s])%s%s%s); }\n", s[2],
+    put(e, "  for (var i = l.x; i < D; i += %uu) { o[%s] = %s((load(row, i) - mean) * scale * %s(gamma[%s])%s%s%s); }\n", s[2],
+        s[4] & O_TILES ? "tiled(wanted, i)" : "dense(row, i)",
         wa__wgsl_held(e, read_count(s), type), s[4] & SCALAR ? "f32" : type, s[4] & SCALAR ? "0" : "i", beta ? " + " : "", beta ? type : "", beta ? "(beta[i])" : "");
     if (s[4] & (MEAN | INVERSE))
         put(e, "  if (l.x == 0u) {%s%s }\n", s[4] & MEAN ? " means[row] = mean;" : "", s[4] & INVERSE ? " inverses[row] = scale;" : "");
@@ -141,12 +158,14 @@ static void generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit *e)
     uint32_t d = v4 ? s[1] / 4 : s[1];
     bindings(s, type, e);
     if (s[2] > 1) put(e, "var<workgroup> red: array<f32, %u>;\n", s[2] * s[3]);
+    if (norm) places(s, d, e);
     element(s, type, d, e);
     reducer(s, "total", "x + y", e);
     if (s[0] >= WA_WGSL_SOFTMAX) reducer(s, "most", "max(x, y)", e);
     if (norm) put(e, "const D = %uu;\n", d);
     put(e, "@compute @workgroup_size(%u, %u)\nfn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) nw: vec3u, @builtin(local_invocation_id) l: vec3u) {\n", s[2], s[3]);
-    put(e, "  let wanted = (w.y * nw.x + w.x) * %uu + l.y; let live = wanted < p.a[0].x; let row = min(wanted, p.a[0].x - 1u);\n", s[3]);
+    put(e, "  let wanted = (w.y * nw.x + w.x) * %uu + l.y; let live = wanted < %s; let row = min(wanted, p.a[0].x - 1u);\n", s[3],
+        s[4] & O_TILES ? "((p.a[0].x + 15u) & 0xfffffff0u)" : "p.a[0].x");
     if (!norm) put(e, "  let D = p.a[0].y;\n");
     if (norm) norm_body(s, type, e);
     else other_body(s, e);

@@ -15,7 +15,8 @@ static wa_status check(const uint32_t *s, const uint32_t *code, uint32_t code_co
     (void)code;
     bool ok = false;
     switch (s[0]) {
-    case WA_TRANSFORM_COPY2D: case WA_TRANSFORM_TRANSPOSE2D: case WA_TRANSFORM_COPY2D_F16: case WA_TRANSFORM_TRANSPOSE2D_F16: case WA_TRANSFORM_TO_F16: ok = widens(s[1]); break;
+    case WA_TRANSFORM_COPY2D: case WA_TRANSFORM_TRANSPOSE2D: case WA_TRANSFORM_COPY2D_F16: case WA_TRANSFORM_TRANSPOSE2D_F16: case WA_TRANSFORM_TO_F16:
+    case WA_TRANSFORM_TILES_F16: case WA_TRANSFORM_TILES_TURNED_F16: ok = widens(s[1]); break;
     case WA_TRANSFORM_BF16_TO_F32: ok = s[1] == WA_BF16; break;
     case WA_TRANSFORM_F16_TO_F32: ok = s[1] == WA_F16; break;
     case WA_TRANSFORM_F64_TO_F32: ok = s[1] == WA_F64; break;
@@ -30,7 +31,8 @@ static wa_status check(const uint32_t *s, const uint32_t *code, uint32_t code_co
     return WA_OK;
 }
 
-static bool makes_halves(uint32_t t) { return t == WA_TRANSFORM_COPY2D_F16 || t == WA_TRANSFORM_TRANSPOSE2D_F16 || t == WA_TRANSFORM_TO_F16; }
+static bool makes_tiles(uint32_t t) { return t == WA_TRANSFORM_TILES_F16 || t == WA_TRANSFORM_TILES_TURNED_F16; }
+static bool makes_halves(uint32_t t) { return makes_tiles(t) || t == WA_TRANSFORM_COPY2D_F16 || t == WA_TRANSFORM_TRANSPOSE2D_F16 || t == WA_TRANSFORM_TO_F16; }
 static uint32_t halves(const uint32_t *s, const uint32_t *code, const wa_wgsl_info *info)
 {
     (void)code, (void)info;
@@ -114,7 +116,11 @@ static void generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit *e)
     reader(s[1], s[0] == WA_TRANSFORM_BOOL_TO_U32, e);
     put(e, "@compute @workgroup_size(64)\nfn main(@builtin(global_invocation_id) g: vec3u, @builtin(num_workgroups) nw: vec3u) {\n"
            "  let k = g.y * (nw.x * 64u) + g.x;\n  if (k >= p.a[1].z) { return; }\n  let i = p.a[1].y + k;\n");
-    if (s[0] == WA_TRANSFORM_TRANSPOSE2D || s[0] == WA_TRANSFORM_TRANSPOSE2D_F16) put(e, "  let to = p.a[0].w + i %% p.a[0].y * p.a[0].z + i / p.a[0].y;\n");
+    if (makes_tiles(s[0])) /* element [n,k] of the weight: tiles [n/16][k/16] of [n%16][k%16] */
+        put(e, "  let r = i / p.a[0].y; let c = i %% p.a[0].y; let n = %s; let k2 = %s;\n"
+               "  let to = p.a[0].w + ((n >> 4u) * p.a[0].z + (k2 >> 4u)) * 256u + (n & 15u) * 16u + (k2 & 15u);\n",
+            s[0] == WA_TRANSFORM_TILES_F16 ? "r" : "c", s[0] == WA_TRANSFORM_TILES_F16 ? "c" : "r");
+    else if (s[0] == WA_TRANSFORM_TRANSPOSE2D || s[0] == WA_TRANSFORM_TRANSPOSE2D_F16) put(e, "  let to = p.a[0].w + i %% p.a[0].y * p.a[0].z + i / p.a[0].y;\n");
     else put(e, "  let to = p.a[0].w + i / p.a[0].y * p.a[0].z + i %% p.a[0].y;\n");
     put(e, half ? "  o[to] = half(value(p.a[1].x + k * %uu));\n}\n" : "  o[to] = value(p.a[1].x + k * %uu);\n}\n", unit);
 }
