@@ -447,6 +447,7 @@ static wa_status build(wa_plan_builder *b)
     WA_TRY(sources(b));
     WA_TRY(classify(b));
     WA_TRY(wa__plan_gpu_forms(b));
+    wa__gpu_absorb_norms(b);
     WA_TRY(wa__plan_gpu_norms(b));
     WA_TRY(describe(b));
     WA_TRY(inputs(b));
@@ -505,6 +506,7 @@ static void builder_done(wa_plan_builder *b)
     wa__free(b->params.ptr);
     wa__free(b->root);
     wa__free(b->form);
+    wa__free(b->absorbed);
     wa__free(b->group);
     wa__free(b->node_target);
     wa__free(b->node_reason);
@@ -523,11 +525,13 @@ static wa_status plan_of(const wa_graph *g, const uint32_t *part, const wa_plan_
     b.root = wa__alloc(g->value_count + 1u, sizeof *b.root);
     b.group = wa__alloc(g->node_count + 1u, 1);
     b.form = wa__alloc(g->value_count + 1u, 1);
+    b.absorbed = wa__alloc(g->node_count + 1u, sizeof *b.absorbed);
+    for (uint32_t i = 0; b.absorbed && i < g->node_count; i++) b.absorbed[i] = WA_NONE;
     b.places = wa__alloc(g->value_count + 1u, sizeof *b.places);
     b.taken = wa__alloc(g->node_count + 1u, sizeof *b.taken);
     b.node_target = wa__alloc(g->node_count + 1u, sizeof *b.node_target);
     b.node_reason = wa__alloc(g->node_count + 1u, sizeof *b.node_reason);
-    wa_status s = b.root && b.form && b.group && b.places && b.node_target && b.taken && b.node_reason ? WA_OK : wa__no_memory(err, "a plan");
+    wa_status s = b.root && b.form && b.absorbed && b.group && b.places && b.node_target && b.taken && b.node_reason ? WA_OK : wa__no_memory(err, "a plan");
     if (s == WA_OK && b.t.target == WA_TARGET_WEBNN) s = wa__plan_nn_init(&b);
     if (s == WA_OK) s = build(&b);
     if (s == WA_OK) s = pack(&b, out);

@@ -67,6 +67,7 @@ wa_status wa__plan_gpu_node(wa_plan_builder *b, uint32_t node)
     uint32_t bits;
     if (b->taken[node]) return WA_OK;
     if (hollow(b, n) && wa__gpu_empty_value(b, n, &bits)) return wa__gpu_fill(b, node, n->outputs[0], bits);
+    if (b->absorbed[node] != WA_NONE && b->absorbed[node] > node) return WA_OK; /* runs with the norm of its result */
     return row_of(n->op)->lower(b, node);
 }
 
@@ -81,6 +82,12 @@ uint32_t wa__plan_gpu_node_forms(wa_plan_builder *b, uint32_t node, bool output,
     const wa_node *n = &b->g->nodes[node];
     const wa_gpu_row *r = row_of(n->op);
     return r && r->forms && !hollow(b, n) ? r->forms(b, n, output, index) : 1u << WA_FORM_F32;
+}
+
+bool wa__plan_gpu_node_tiles(wa_plan_builder *b, uint32_t node)
+{
+    const wa_gpu_row *r = row_of(b->g->nodes[node].op);
+    return !r || !r->tiles || r->tiles(b, &b->g->nodes[node]);
 }
 
 /* --- weights --------------------------------------------------------------------------------------- */
@@ -162,6 +169,47 @@ static wa_status raw_weight(wa_plan_builder *b, uint32_t root, packed *k)
     return WA_OK;
 }
 
+#define TILED (UINT32_MAX - 1) /* 16x16 tiles of f16 */
+
+bool wa__gpu_tiles(const wa_plan_builder *b, uint32_t value, bool transposed, uint64_t *n, uint64_t *k)
+{
+    wa_plan_pieces e;
+    if (!wa__plan_pieces(b->g, b->root[value], &e) || wa__plan_device_dtype(e.dtype) != WA_F32) return false;
+    *n = transposed ? e.rows : e.cols;
+    *k = transposed ? e.cols : e.rows;
+    if (*n % 16 || *k % 16 || *n * *k * 2 + WA_PLAN_ALIGN_GPU > b->t.limit_binding) return false;
+    for (uint32_t i = 0; i < e.count; i++) {
+        const wa_plan_piece *p = &e.piece[i];
+        uint64_t rows = p->transposed ? p->cols : p->rows, cols = p->transposed ? p->rows : p->cols;
+        if ((transposed ? p->row : p->col) % 16 || (transposed ? rows : cols) % 16 || (transposed ? cols : rows) != *k) return false;
+    }
+    return true;
+}
+
+static wa_status tiled_weight(wa_plan_builder *b, uint32_t root, packed *t)
+{
+    wa_plan_pieces e;
+    if (!wa__plan_pieces(b->g, root, &e)) return wa__fail(b->err, WA_INTERNAL, "value %u is not a constant", root);
+    uint64_t k = t->transposed ? e.cols : e.rows;
+    t->bytes = e.rows * e.cols * 2;
+    WA_TRY(wa__gpu_take_weight(b, t->bytes, &t->buffer, &t->offset));
+    for (uint32_t i = 0; i < e.count; i++) {
+        const wa_plan_piece *p = &e.piece[i];
+        const wa_value *v = &b->g->values[p->value];
+        uint64_t skip = (t->transposed ? p->row : p->col) / 16 * (k / 16) * 512;
+        wa_plan_weight *w;
+        WA_TRY(wa__plan_weight_add(b, v, t->buffer, &w));
+        w->dst_offset = t->offset + skip;
+        w->dst_length = t->bytes - skip;
+        w->transform = p->transposed == t->transposed ? WA_TRANSFORM_TILES_TURNED_F16 : WA_TRANSFORM_TILES_F16;
+        w->p[0] = (uint32_t)p->rows;
+        w->p[1] = (uint32_t)p->cols;
+        w->p[2] = v->type.dtype;
+        w->p[3] = (uint32_t)(k / 16);
+    }
+    return WA_OK;
+}
+
 /* ld 0: dense, as the expression lies. rows: 0, or a whole constant is taken as a matrix of so many. */
 static wa_status weight(wa_plan_builder *b, uint32_t root, bool transposed, uint32_t as_rows, uint32_t ld, const packed **out)
 {
@@ -173,9 +221,9 @@ static wa_status weight(wa_plan_builder *b, uint32_t root, bool transposed, uint
         }
     }
     wa_plan_pieces e;
-    if (ld == RAW) {
-        packed raw = {.root = root, .ld = RAW};
-        WA_TRY(raw_weight(b, root, &raw));
+    if (ld == RAW || ld == TILED) {
+        packed raw = {.root = root, .ld = ld, .transposed = transposed};
+        WA_TRY(ld == RAW ? raw_weight(b, root, &raw) : tiled_weight(b, root, &raw));
         packed *kept = wa__plan_vec_push(&b->packed, sizeof *kept);
         if (!kept) return wa__no_memory(b->err, "the plan");
         *kept = raw;
@@ -262,6 +310,8 @@ bool wa__gpu_is_raw(const wa_plan_builder *b, uint32_t value)
 }
 
 wa_status wa__gpu_read_raw(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value) { return bind_weight(b, d, b->root[value], false, 0, RAW); }
+
+wa_status wa__gpu_read_tiles(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value, bool transposed) { return bind_weight(b, d, b->root[value], transposed, 0, TILED); }
 
 wa_status wa__gpu_read_matrix(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value, bool transposed, uint32_t ld)
 {

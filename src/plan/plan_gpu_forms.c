@@ -105,6 +105,43 @@ static void narrow_view(wa_plan_builder *b, const wa_node *n)
     if (!same) b->form[root] &= (uint8_t)~BIT(WA_FORM_TILES);
 }
 
+static uint32_t best(uint32_t mask) { return mask & BIT(WA_FORM_TILES) ? WA_FORM_TILES : mask & BIT(WA_FORM_F16) ? WA_FORM_F16 : WA_FORM_F32; }
+
+/* Takes tiles from the operands of a node that cannot run with what was chosen. True when it did. */
+static bool drop_tiles(wa_plan_builder *b, const uint8_t *mask, uint32_t node)
+{
+    const wa_node *n = &b->g->nodes[node];
+    bool any = false, changed = false;
+    for (uint32_t i = 0; i < n->input_count + n->output_count && !any; i++) {
+        uint32_t v = i < n->input_count ? n->inputs[i] : n->outputs[i - n->input_count];
+        any = v != WA_NONE && wa__gpu_form(b, v) == WA_FORM_TILES;
+    }
+    if (!any || wa__plan_gpu_node_tiles(b, node)) return false;
+    for (uint32_t i = 0; i < n->input_count + n->output_count; i++) {
+        uint32_t v = i < n->input_count ? n->inputs[i] : n->outputs[i - n->input_count];
+        if (v == WA_NONE || wa__gpu_form(b, v) != WA_FORM_TILES) continue;
+        b->form[b->root[v]] = (uint8_t)best(mask[b->root[v]] & ~BIT(WA_FORM_TILES));
+        changed = true;
+    }
+    return changed;
+}
+
+/* Masks become forms, the highest first; then tiles go from where a node cannot take them together. */
+static wa_status choose(wa_plan_builder *b)
+{
+    uint8_t *mask = wa__alloc(b->g->value_count + 1u, 1);
+    if (!mask) return wa__no_memory(b->err, "the plan");
+    memcpy(mask, b->form, b->g->value_count);
+    for (uint32_t i = 0; i < b->g->value_count; i++) b->form[i] = (uint8_t)best(mask[i]);
+    for (bool changed = b->t.features & WA_FEATURE_MATRIX_F16; changed;) {
+        changed = false;
+        for (uint32_t i = 0; i < b->g->node_count; i++)
+            if (b->node_target[i] == WA_TARGET_WEBGPU && !b->g->nodes[i].dead && drop_tiles(b, mask, i)) changed = true;
+    }
+    wa__free(mask);
+    return WA_OK;
+}
+
 static wa_status decide(wa_plan_builder *b, uint8_t *activation)
 {
     const wa_graph *g = b->g;
@@ -118,9 +155,7 @@ static wa_status decide(wa_plan_builder *b, uint8_t *activation)
         if (b->node_target[i]) narrow_node(b, i);
         else if (n->outputs[0] != WA_NONE && b->root[n->outputs[0]] != n->outputs[0]) narrow_view(b, n);
     }
-    for (uint32_t i = 0; i < g->value_count; i++) /* masks become forms */
-        b->form[i] = b->form[i] & BIT(WA_FORM_TILES) ? WA_FORM_TILES : b->form[i] & BIT(WA_FORM_F16) ? WA_FORM_F16 : WA_FORM_F32;
-    return WA_OK;
+    return choose(b);
 }
 
 wa_status wa__plan_gpu_forms(wa_plan_builder *b)

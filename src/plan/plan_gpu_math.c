@@ -58,6 +58,7 @@ static uint32_t attention_form(const wa_plan_builder *b, uint64_t batch, uint64_
 static wa_status attention_lower(wa_plan_builder *b, uint32_t node)
 {
     const wa_node *n = &b->g->nodes[node];
+    if (wa__gpu_attention_tiles(b, n)) return wa__gpu_attention_tiles_lower(b, node);
     const wa_tensor_type *o = wa__gpu_type(b, n->outputs[0]);
     bool packed = n->op == WA_OP_QkvAttention;
     uint32_t at = bias_input(n), heads = (uint32_t)wa__node_int(n, "num_heads", 0), size = (uint32_t)o->dims[2] / heads;
@@ -142,6 +143,7 @@ static void row_lanes(const wa_plan_builder *b, wa_gpu_dispatch *d, uint64_t wid
 static wa_status norm_lower(wa_plan_builder *b, uint32_t node)
 {
     const wa_node *n = &b->g->nodes[node];
+    if (b->absorbed[node] != WA_NONE) return wa__gpu_product_tiles_lower(b, b->absorbed[node], node);
     const wa_tensor_type *o = wa__gpu_type(b, n->outputs[0]);
     bool embed = n->op == WA_OP_EmbedLayerNorm, skip = n->op == WA_OP_SkipLayerNorm;
     wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_ROWS);
@@ -150,11 +152,14 @@ static wa_status norm_lower(wa_plan_builder *b, uint32_t node)
     s[0] = embed ? WA_WGSL_EMBED_LAYERNORM : skip ? WA_WGSL_SKIP_LAYERNORM : WA_WGSL_LAYERNORM;
     s[1] = width;
     s[5] = wa__gpu_bits(wa__node_float(n, "epsilon", 1e-5f));
-    row_lanes(b, &d, width / (width % 4 ? 1 : 4), rows);
+    row_lanes(b, &d, width / (width % 4 ? 1 : 4), wa__gpu_form(b, n->outputs[0]) == WA_FORM_TILES ? wa__align_up(rows, 16) : rows);
     uint32_t beta = skip ? 3 : 2;
     if (!embed && n->input_count > beta && n->inputs[beta] != WA_NONE) s[4] |= 1;
     if (!embed && !skip && width != 1 && wa__count(wa__gpu_type(b, n->inputs[1])) == 1) s[4] |= 16;
     if (n->op == WA_OP_RMSNormalization) s[4] |= 32;
+    if (!embed && wa__gpu_form(b, n->inputs[0]) == WA_FORM_TILES) s[4] |= 1024;
+    if (skip && wa__gpu_form(b, n->inputs[1]) == WA_FORM_TILES) s[4] |= 2048;
+    if (wa__gpu_form(b, n->outputs[0]) == WA_FORM_TILES) s[4] |= 4096;
     if (n->op == WA_OP_LayerNormalization) s[4] |= (used(b, n, 1) ? 64u : 0u) | (used(b, n, 2) ? 128u : 0u);
     if (embed && n->inputs[1] != WA_NONE) s[4] |= 2;
     if (embed && n->input_count > 7 && n->inputs[7] != WA_NONE) {
@@ -222,19 +227,20 @@ static wa_status rows_lower(wa_plan_builder *b, uint32_t node)
 /* --- forms: a mask's range and the statistics' digits stay in f32 ------------------------------------ */
 static uint32_t attention_forms(wa_plan_builder *b, const wa_node *n, bool output, uint32_t index)
 {
-    (void)b;
-    return output || index != bias_input(n) ? WA_FORMS_DENSE : 1u << WA_FORM_F32;
+    return (output || index != bias_input(n) ? WA_FORMS_DENSE : 1u << WA_FORM_F32) | wa__gpu_attention_tile_forms(b, n, output, index);
 }
 
 static uint32_t norm_forms(wa_plan_builder *b, const wa_node *n, bool output, uint32_t index)
 {
-    (void)b, (void)n;
-    return !output || index == 0 ? WA_FORMS_DENSE : 1u << WA_FORM_F32;
+    bool skip = n->op == WA_OP_SkipLayerNorm, data = output ? index == 0 : n->op != WA_OP_EmbedLayerNorm && (index == 0 || (skip && index == 1));
+    const wa_tensor_type *o = wa__gpu_type(b, n->outputs[0]);
+    uint32_t tiles = data && o->rank && (n->op == WA_OP_EmbedLayerNorm || norm_axis(b, n) + 1 == o->rank) ? 1u << WA_FORM_TILES : 0;
+    return (!output || index == 0 ? WA_FORMS_DENSE : 1u << WA_FORM_F32) | tiles;
 }
 
 const wa_gpu_row wa__gpu_math_rows[] = {
-    {WA_OP_Attention, attention_refuses, attention_lower, attention_forms},
-    {WA_OP_QkvAttention, attention_refuses, attention_lower, attention_forms},
+    {WA_OP_Attention, attention_refuses, attention_lower, attention_forms, wa__gpu_attention_tiles},
+    {WA_OP_QkvAttention, attention_refuses, attention_lower, attention_forms, wa__gpu_attention_tiles},
     {WA_OP_LayerNormalization, norm_refuses, norm_lower, norm_forms},
     {WA_OP_RMSNormalization, norm_refuses, norm_lower, norm_forms},
     {WA_OP_SkipLayerNorm, norm_refuses, norm_lower, norm_forms},

@@ -231,6 +231,7 @@ static wa_status product_lower(wa_plan_builder *b, uint32_t node)
     const wa_node *n = &b->g->nodes[node];
     wa_gpu_product p;
     any_matrices any;
+    if (wa__gpu_product_tiles(b, n)) return wa__gpu_product_tiles_lower(b, node, node);
     if (wa__gpu_packed_product(b, n, &p)) return wa__gpu_has_blocks(b, node, p.b, p.trans_b) ? blocks_lower(b, node, &p) : packed_lower(b, node, &p);
     wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_MATMUL_ANY);
     if (!any_product(b, n, &any)) return wa__fail(b->err, WA_INTERNAL, "a product changed its mind");
@@ -249,9 +250,14 @@ static wa_status product_lower(wa_plan_builder *b, uint32_t node)
     return wa__gpu_end(b, &d, node, NULL);
 }
 
+static uint32_t product_forms(wa_plan_builder *b, const wa_node *n, bool output, uint32_t index)
+{
+    return wa__gpu_dense(b, n, output, index) | wa__gpu_product_tile_forms(b, n, output, index);
+}
+
 const wa_gpu_row wa__gpu_product_rows[] = {
-    {WA_OP_MatMul, product_refuses, product_lower, wa__gpu_dense},
-    {WA_OP_Gemm, product_refuses, product_lower, wa__gpu_dense},
-    {WA_OP_FusedMatMul, product_refuses, product_lower, wa__gpu_dense},
+    {WA_OP_MatMul, product_refuses, product_lower, product_forms, wa__gpu_product_tiles},
+    {WA_OP_Gemm, product_refuses, product_lower, product_forms, wa__gpu_product_tiles},
+    {WA_OP_FusedMatMul, product_refuses, product_lower, product_forms, wa__gpu_product_tiles},
     {WA_OP_NONE, NULL, NULL, NULL},
 };

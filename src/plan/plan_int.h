@@ -105,11 +105,6 @@ typedef struct wa_plan_nn_state { /* plan_nn.c: the WebNN segment being made */
     wa_text label;
 } wa_plan_nn_state;
 
-/* How a value's elements lie on the GPU. F32: dense, row-major. F16: the same in two bytes each, the whole rounded
- * up to 4. TILES: a matrix [M,K] (all dims but the last as one), K a multiple of 16, as 16x16 tiles of f16, 512
- * bytes each, in the order [ceil(M/16)][K/16][16][16]; rows past M are there, with any contents. */
-enum { WA_FORM_F32 = 0, WA_FORM_F16 = 1, WA_FORM_TILES = 2 };
-
 typedef struct wa_plan_builder {
     const wa_graph *g;
     const wa_plan_options *o;
@@ -121,6 +116,7 @@ typedef struct wa_plan_builder {
     uint8_t *form;          /* per root value: WA_FORM_*, decided before lowering (plan_gpu_forms.c) */
     uint32_t bits, keep;    /* precision asked for (0: what the file holds); groups kept in f32 */
     uint8_t *group;         /* per node, see wa__plan_node_groups */
+    uint32_t *absorbed;     /* per node: a product that runs with this norm, a norm that this product runs with; WA_NONE */
     bool activations_f16;   /* the GPU may hold activations as f16 */
     uint8_t *node_target;   /* per node: wa_target, 0: nothing to do (view or constant) */
     const char **node_reason;
@@ -213,6 +209,7 @@ static inline uint32_t wa__gpu_form(const wa_plan_builder *b, uint32_t value) { 
 /* A row's `forms` that takes both dense forms at every float operand. */
 uint32_t wa__gpu_dense(wa_plan_builder *b, const wa_node *n, bool output, uint32_t index);
 /* Forms (a bit each) that a WebGPU node takes or makes there. */
+bool wa__plan_gpu_node_tiles(wa_plan_builder *b, uint32_t node);
 uint32_t wa__plan_gpu_node_forms(wa_plan_builder *b, uint32_t node, bool output, uint32_t index);
 
 /* plan_flops.c: floating-point operations of products, convolutions, attention, recurrences and norms; 0 for
@@ -239,6 +236,9 @@ wa_status wa__gpu_read_matrix(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t v
 /* A constant taken as a matrix of `rows` rows, whatever its rank, bound transposed: [cols, ld] f32. */
 bool wa__gpu_packs(const wa_plan_builder *b, uint32_t value, uint32_t rows);
 wa_status wa__gpu_read_packed(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value, uint32_t rows, uint32_t ld);
+/* A constant matrix [k,n], or transposed [n,k], as 16x16 tiles of f16, [n/16][k/16][n][k]: whether it can be; binds it. */
+bool wa__gpu_tiles(const wa_plan_builder *b, uint32_t value, bool transposed, uint64_t *n, uint64_t *k);
+wa_status wa__gpu_read_tiles(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value, bool transposed);
 /* Binds a constant's bytes as they lie in the model, packed; only where wa__gpu_is_raw says so. */
 wa_status wa__gpu_read_raw(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value);
 bool wa__gpu_is_raw(const wa_plan_builder *b, uint32_t value);
@@ -276,12 +276,24 @@ typedef struct wa_gpu_row {
     /* Forms (bit 1 << WA_FORM_*) that it reads at an input or writes at an output; NULL: f32. Lowering asks
      * wa__gpu_form for what became of it; f16 bindings are marked in the spec's `half` by themselves. */
     uint32_t (*forms)(wa_plan_builder *b, const wa_node *n, bool output, uint32_t index);
+    /* Whether it can run with the tiles among the forms chosen so far; NULL: whatever `forms` allows one by one. */
+    bool (*tiles)(wa_plan_builder *b, const wa_node *n);
 } wa_gpu_row;
 extern const wa_gpu_row wa__gpu_product_rows[], wa__gpu_pool_rows[], wa__gpu_reduce_rows[];
 extern const wa_gpu_row wa__gpu_math_rows[], wa__gpu_move_rows[], wa__gpu_seq_rows[]; /* end with op NONE */
 extern const wa_gpu_row wa__gpu_window_rows[];
 extern const wa_gpu_row wa__gpu_quant_rows[];
 extern const wa_gpu_row wa__gpu_index_rows[], wa__gpu_select_rows[]; /* end with op NONE */
+/* plan_gpu_matrix.c: forms with tiles of products and attention, and their lowering on subgroup matrices. */
+uint32_t wa__gpu_product_tile_forms(wa_plan_builder *b, const wa_node *n, bool output, uint32_t index); /* 0 or the bit */
+bool wa__gpu_product_tiles(wa_plan_builder *b, const wa_node *n);
+/* The product of a node, in one dispatch with the norm of the result where `norm` is another node. */
+wa_status wa__gpu_product_tiles_lower(wa_plan_builder *b, uint32_t node, uint32_t norm);
+/* Finds the products that take the norm of their result along (b->absorbed); after the forms are chosen. */
+void wa__gpu_absorb_norms(wa_plan_builder *b);
+uint32_t wa__gpu_attention_tile_forms(wa_plan_builder *b, const wa_node *n, bool output, uint32_t index);
+bool wa__gpu_attention_tiles(wa_plan_builder *b, const wa_node *n);
+wa_status wa__gpu_attention_tiles_lower(wa_plan_builder *b, uint32_t node);
 /* plan_gpu_move.c: a dense copy of all of a value. */
 wa_status wa__gpu_copy_all(wa_plan_builder *b, uint32_t node, uint32_t from, uint32_t to);
 /* plan_gpu_index.c: operators whose rows know empty inputs; what others give for one, as a word; a fill with it. */
@@ -299,14 +311,17 @@ static inline uint32_t wa__gpu_bits(float f)
     return u;
 }
 
+/* One that makes 16x16 tiles: p[3] is the number of tiles along k, p[4] the first n of this piece. */
+static inline bool wa__plan_tiles_transform(uint32_t t) { return t == WA_TRANSFORM_TILES_F16 || t == WA_TRANSFORM_TILES_TURNED_F16; }
+
 /* A transform that places rows and columns (p holds them). */
 static inline bool wa__plan_matrix_transform(uint32_t t)
 {
-    return t == WA_TRANSFORM_COPY2D || t == WA_TRANSFORM_TRANSPOSE2D || t == WA_TRANSFORM_COPY2D_F16 || t == WA_TRANSFORM_TRANSPOSE2D_F16;
+    return t == WA_TRANSFORM_COPY2D || t == WA_TRANSFORM_TRANSPOSE2D || t == WA_TRANSFORM_COPY2D_F16 || t == WA_TRANSFORM_TRANSPOSE2D_F16 || wa__plan_tiles_transform(t);
 }
 
 /* One whose destination holds f16. */
-static inline bool wa__plan_half_transform(uint32_t t) { return t == WA_TRANSFORM_TO_F16 || t == WA_TRANSFORM_COPY2D_F16 || t == WA_TRANSFORM_TRANSPOSE2D_F16; }
+static inline bool wa__plan_half_transform(uint32_t t) { return t == WA_TRANSFORM_TO_F16 || t == WA_TRANSFORM_COPY2D_F16 || t == WA_TRANSFORM_TRANSPOSE2D_F16 || wa__plan_tiles_transform(t); }
 
 /* One that makes blocks of codes; bytes of the source that its kernel takes as one (plan_transform.c). */
 static inline bool wa__plan_quant_transform(uint32_t t) { return t >= WA_TRANSFORM_QUANT8_KN && t <= WA_TRANSFORM_QUANT8_TABLE; }

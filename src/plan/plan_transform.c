@@ -38,6 +38,17 @@ static void matrix(const wa_plan_weight *w, const uint8_t *src, uint8_t *dst)
     }
 }
 
+/* [n/16][k/16][n%16][k%16] from [n,k], or turned from [k,n]. */
+static void tiles(const wa_plan_weight *w, const uint8_t *src, uint8_t *dst)
+{
+    uint64_t rows = w->p[0], cols = w->p[1];
+    bool turned = w->transform == WA_TRANSFORM_TILES_TURNED_F16;
+    for (uint64_t i = 0; i < rows * cols; i++) {
+        uint64_t n = turned ? i % cols : i / cols, k = turned ? i / cols : i % cols;
+        put_half(dst, ((n / 16) * w->p[3] + k / 16) * 256 + n % 16 * 16 + k % 16, widened(w->dtype, src, i));
+    }
+}
+
 static wa_status narrow(const wa_plan *p, const wa_plan_weight *w, const uint8_t *src, uint8_t *dst, wa_error *err)
 {
     for (uint64_t i = 0; i < w->length / 8; i++) {
@@ -123,6 +134,8 @@ wa_status wa__plan_transform(const wa_plan *p, uint32_t weight, const uint8_t *s
     case WA_TRANSFORM_TO_F16:
         for (uint64_t i = 0; i < w->length / wa__dtype_size((wa_dtype)w->dtype); i++) put_half(dst, i, widened(w->dtype, src, i));
         return WA_OK;
+    case WA_TRANSFORM_TILES_F16:
+    case WA_TRANSFORM_TILES_TURNED_F16: tiles(w, src, dst); return WA_OK;
     case WA_TRANSFORM_I64_TO_I32: return narrow(p, w, src, dst, err);
     case WA_TRANSFORM_BOOL_TO_U32:
         for (uint64_t i = 0; i < w->length; i++) {

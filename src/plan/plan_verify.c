@@ -111,6 +111,15 @@ static bool blocks_ok(const wa_plan_weight *w)
     return (w->p[5] + depth / WA_QUANT_BLOCK) * wa__quant_stride(bits, (uint32_t)ld) * 4 <= w->dst_length;
 }
 
+static bool tiles_ok(const wa_plan_weight *w)
+{
+    bool turned = w->transform == WA_TRANSFORM_TILES_TURNED_F16;
+    uint64_t rows = w->p[0], cols = w->p[1], n = turned ? cols : rows, k = turned ? rows : cols, kt = w->p[3], bytes;
+    if (!rows || !cols || n % 16 || k % 16 || w->p[2] != w->dtype || w->p[4] || !widens(w->dtype) || k / 16 != kt) return false;
+    if (rows * cols > w->length || rows * cols * wa__dtype_size((wa_dtype)w->dtype) != w->length) return false;
+    return wa__mul_u64(rows * cols, 2, &bytes) && bytes <= w->dst_length;
+}
+
 static bool transform_ok(const wa_plan_weight *w)
 {
     uint64_t unit = wa__dtype_size((wa_dtype)w->dtype);
@@ -122,6 +131,8 @@ static bool transform_ok(const wa_plan_weight *w)
     case WA_TRANSFORM_TRANSPOSE2D_F16: return matrix_ok(w);
     case WA_TRANSFORM_QUANT8_KN: case WA_TRANSFORM_QUANT8_NK: case WA_TRANSFORM_QUANT4_KN: case WA_TRANSFORM_QUANT4_NK:
     case WA_TRANSFORM_QUANT8_TABLE: return blocks_ok(w);
+    case WA_TRANSFORM_TILES_F16:
+    case WA_TRANSFORM_TILES_TURNED_F16: return tiles_ok(w);
     case WA_TRANSFORM_TO_F16: return widens(w->dtype) && w->length % unit == 0 && w->dst_length == wa__align_up(w->length / unit * 2, 4);
     case WA_TRANSFORM_PACK_PANELS: return w->dst_offset % WA_PLAN_ALIGN_CPU == 0;
     case WA_TRANSFORM_BF16_TO_F32: return w->dtype == WA_BF16 && w->length % 2 == 0 && w->dst_length == w->length * 2;

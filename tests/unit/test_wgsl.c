@@ -17,6 +17,8 @@ static unsigned cases_done, half_cases, code_cases;
 static wa_gpu_tile_row forced[2]; /* tiles of the next case's products */
 static uint32_t attention_groups; /* see wa_plan_target */
 static uint32_t forced_count, dispatches_wanted; /* dispatches_wanted 0: any number */
+static bool matrices; /* plan for subgroup matrices: only an adapter that has them runs these cases */
+static unsigned matrix_kernels[3]; /* products, attentions, norms over tiles seen in plans */
 
 /* --- graphs -------------------------------------------------------------------------------------- */
 typedef struct model {
@@ -190,8 +192,8 @@ static void dump_uploads(const wa_plan *p)
 }
 static void dump_case(const char *name, const model *m, const wa_plan *p, const wa_view *v)
 {
-    fprintf(dump, "%s{\"name\":\"%s%s%s\",\"half\":%s,\"dots\":%s,\"tolerance\":%g,\"buffers\":[", cases_done ? ",\n" : "", name, software ? " (software)" : "",
-            halved ? " (half)" : "", halved ? "true" : "false", dots ? "true" : "false", m->tolerance);
+    fprintf(dump, "%s{\"name\":\"%s%s%s\",\"matrices\":%s,\"half\":%s,\"dots\":%s,\"tolerance\":%g,\"buffers\":[", cases_done ? ",\n" : "", name, software ? " (software)" : "",
+            halved ? " (half)" : "", matrices ? "true" : "false", halved ? "true" : "false", dots ? "true" : "false", m->tolerance);
     for (uint32_t i = 0; i < p->buffer_count; i++)
         fprintf(dump, "%s%llu", i ? "," : "", p->buffers[i].target == WA_TARGET_WEBGPU ? (unsigned long long)p->buffers[i].size : 0);
     dump_uploads(p);
@@ -229,7 +231,8 @@ static void finish(model *m, uint32_t output, const char *name)
 {
     wa_error err = {0};
     wa_plan *p = NULL;
-    wa_plan_options o = {.target = {.target = WA_TARGET_WEBGPU, .software = software, .features = (halved ? WA_FEATURE_F16 : 0u) | (dots ? WA_FEATURE_DOT8 : 0u), .tiles = forced, .tile_count = forced_count, .attention_groups = attention_groups},
+    wa_plan_options o = {.target = {.target = WA_TARGET_WEBGPU, .software = software, .features = (halved ? WA_FEATURE_F16 : 0u) | (dots ? WA_FEATURE_DOT8 : 0u) |
+                                    (matrices ? WA_FEATURE_SUBGROUPS | WA_FEATURE_SUBGROUP_MATRIX | WA_FEATURE_MATRIX_F16 : 0u), .workgroup_bytes = matrices ? 49152 : 0, .invocations = matrices ? 1024 : 0, .tiles = forced, .tile_count = forced_count, .attention_groups = attention_groups},
                          .precision = code_bits ? code_bits : halved ? 16 : 32};
     for (uint32_t i = 0; i < m->g->node_count; i++) {
         wa_status s = wa__graph_infer_node(m->g, i, &err);
@@ -260,6 +263,11 @@ static void finish(model *m, uint32_t output, const char *name)
             break;
         }
     for (uint32_t i = 0; i < p->weight_count; i++) code_cases += wa__plan_quant_transform(p->weights[i].transform);
+    for (uint32_t i = 0; i < p->pipeline_count; i++) {
+        uint32_t k = p->pipelines[i].spec.kernel;
+        if (k == WA_WGSL_MATMUL_TILES) matrix_kernels[p->pipelines[i].spec.spec[6] == WA_WGSL_TILES_NORM ? 2 : 0]++;
+        if (k == WA_WGSL_ATTENTION_TILES) matrix_kernels[1]++;
+    }
     wa__plan_free(p);
     wa__graph_free(m->g);
 }
@@ -908,6 +916,68 @@ static void convolutions(void)
     }
 }
 
+/* --- over 16x16 tiles on subgroup matrices ---------------------------------------------------------- */
+static uint32_t normed(model *m, uint32_t x, uint32_t skip, int64_t D)
+{
+    uint32_t gamma = weight(m, SHAPE(WA_F32, D)), beta = weight(m, SHAPE(WA_F32, D));
+    return skip == WA_NONE ? OP(m, WA_OP_LayerNormalization, x, gamma, beta) : OP(m, WA_OP_SkipLayerNorm, x, skip, gamma, beta);
+}
+
+static uint32_t dense(model *m, uint32_t x, int64_t K, int64_t N, unsigned act, uint32_t skip, bool trans)
+{
+    uint32_t w = weight(m, trans ? SHAPE(WA_F32, N, K) : SHAPE(WA_F32, K, N)), bias = act % 3 ? weight(m, SHAPE(WA_F32, N)) : WA_NONE;
+    uint32_t y = OP(m, WA_OP_FusedMatMul, x, w, bias, skip);
+    set_int(m, y, "act", act);
+    set_int(m, y, "transB", trans);
+    set_float(m, y, "alpha", act == 5 ? 0.5f : 1.0f / (float)sqrt((double)K)); /* sums stay near 1 */
+    return y;
+}
+
+/* Norm, product, product with residual, norm of the result: tiles between, rows in and out. */
+static void matrix_products(void)
+{
+    static const int64_t sizes[][4] = {{1, 16, 32, 3}, {37, 96, 48, 1}, {130, 384, 64, 2}, {64, 64, 384, 0}, {1100, 32, 1536, 3}, {600, 64, 96, 5}, {2100, 32, 1024, 1}, {2100, 384, 32, 6}};
+    for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        for (unsigned form = 0; form < 3; form++) {
+            model one = start(), *m = &one;
+            int64_t M = sizes[i][0], K = sizes[i][1], N = sizes[i][2];
+            uint32_t x = normed(m, input(m, SHAPE(WA_F32, M, K)), WA_NONE, K), y = dense(m, x, K, N, (unsigned)sizes[i][3], WA_NONE, form & 1);
+            if (form) y = dense(m, y, N, K, 0, form == 2 ? x : WA_NONE, !(form & 1));
+            if (form) y = normed(m, y, form == 1 ? x : WA_NONE, K);
+            char name[64];
+            snprintf(name, sizeof name, "tiles %dx%dx%d form %u", (int)M, (int)K, (int)N, form);
+            m->tolerance = 6e-3;
+            finish(m, y, name);
+        }
+    }
+}
+
+static void matrix_attentions(void)
+{
+    static const int64_t sizes[][4] = {{1, 5, 2, 16}, {1, 37, 2, 32}, {3, 32, 2, 16}, {1, 128, 3, 64}, {2, 208, 1, 32}, {1, 300, 2, 32}}; /* b, s, h, d */
+    for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        for (unsigned form = 0; form < 4; form++) {
+            model one = start(), *m = &one;
+            int64_t b = sizes[i][0], s = sizes[i][1], h = sizes[i][2], d = sizes[i][3], H = h * d;
+            uint32_t bias = form & 2 ? input(m, i & 1 ? SHAPE(WA_F32, b, 1, 1, s) : SHAPE(WA_F32, b, h, s, s)) : WA_NONE, y;
+            uint32_t x = normed(m, input(m, SHAPE(WA_F32, b, s, H)), WA_NONE, H);
+            if (form & 1) {
+                y = OP(m, WA_OP_QkvAttention, dense(m, x, H, 3 * H, 1, WA_NONE, false), bias);
+            } else {
+                uint32_t q = dense(m, x, H, H, 0, WA_NONE, false), k = dense(m, x, H, H, 1, WA_NONE, true), v = dense(m, x, H, H, 4, WA_NONE, false);
+                y = OP(m, WA_OP_Attention, q, k, v, bias);
+            }
+            set_int(m, y, "num_heads", h);
+            set_float(m, y, "scale", 0.3f);
+            y = dense(m, y, H, H, 0, x, false);
+            char name[64];
+            snprintf(name, sizeof name, "tiles attention %d,%d,%d,%d form %u", (int)b, (int)s, (int)h, (int)d, form);
+            m->tolerance = 6e-3;
+            finish(m, y, name);
+        }
+    }
+}
+
 static void every_kernel(void **state)
 {
     (void)state;
@@ -944,6 +1014,14 @@ static void every_kernel(void **state)
     }
     software = dots = false;
     code_bits = 0;
+    matrices = halved = true;
+    matrix_products();
+    matrix_attentions();
+    products();
+    attentions();
+    norms();
+    matrices = halved = false;
+    assert_true(matrix_kernels[0] >= 20 && matrix_kernels[1] >= 20 && matrix_kernels[2] >= 8);
     if (dump) {
         fputs("]\n", dump);
         fclose(dump);
