@@ -229,7 +229,8 @@ export class Runtime {
     const made = this.makeBuffers(load);
     const compileAll = list => Promise.all(list.map(p => this.compile(load, p)));
     const transforms = compileAll(meta.transform_pipelines).then(list => { load.transformPipelines = list; });
-    const compiled = compileAll(meta.pipelines).then(list => { load.times.pipelines_ms = since(); return list; });
+    const bindPipelines = list => load.dispatches.forEach((d, i) => { d.pipeline = list[meta.dispatches[i].p]; });
+    const compiled = meta.lazy ? Promise.resolve(null) : compileAll(meta.pipelines).then(list => { load.times.pipelines_ms = since(); return list; });
     const late = Promise.all(meta.late.map(([source, offset, length]) => fetchRange(`${meta.path}/${source}`, offset, length, job)));
     for (const p of [made, transforms, compiled, late]) p.catch(() => {});
     this.device.pushErrorScope('validation');
@@ -248,7 +249,11 @@ export class Runtime {
     (await late).forEach((bytes, i) => this.device.queue.writeBuffer(load.buffers[meta.late[i][3]], meta.late[i][4], bytes));
     load.times.weights_ms = since();
     const pipelines = await compiled;
-    load.dispatches.forEach((d, i) => { d.pipeline = pipelines[meta.dispatches[i].p]; });
+    if (pipelines) bindPipelines(pipelines);
+    else load.compileLater = () => {
+      load.advance = () => {}; // the load's job has ended
+      return compileAll(meta.pipelines).then(bindPipelines);
+    };
     if (job.cancelled) throw cancelled();
     if (this.errors.length) throw new JobError('INTERNAL', this.errors[0]);
   }
@@ -445,7 +450,10 @@ export class Runtime {
   }
 
   async runGpu(load, meta, writes, job) {
-    const lane = await this.lane(load), start = performance.now();
+    const start = performance.now();
+    if (load.compileLater) await (load.compiling = load.compiling || load.compileLater());
+    load.compileLater = null;
+    const lane = await this.lane(load);
     if (this.inFlight++ === 0) this.errors.length = 0;
     let query = null;
     try {

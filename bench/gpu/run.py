@@ -3,7 +3,8 @@ and 32, 32 and 16 bits, one JSON with ratios against the peer's best form. What 
 host memory to the pooled vector in host memory (the peer's forms that give all hidden states are timed to those).
 
 usage: run.py --command WEBACCEL --peers DIR --out OUT.json [--work DIR] [--models mini,base] [--batches 1,32]
-              [--precisions f32,f16] [--runs 50] [--stages models,ours,peers,tuned,profile] [--tune SECONDS]
+              [--precisions f32,f16] [--runs 50] [--stages models,ours,peers,tuned,profile,shaders]
+              [--tune SECONDS]
 
 Stages, in the order given; each leaves its part in OUT.json, so that a call that ran out of time is continued by
 another with the stages left over:
@@ -13,6 +14,7 @@ another with the stages left over:
   ours     webaccel bench --json at every shape and precision, with the shipped kernel choices
   peers    PEERS/pages.js: plain, capture, pooled, fused, fused and pooled; 15 warm-up runs, then --runs
   tuned    webaccel tune for --tune seconds a shape (default 20), then as `ours` with what that chose
+  shaders  load and first run with pipelines compiled at load and at first use, nothing cached, three times each in turn
   profile  webaccel profile --json at every shape and precision, for docs/PERFORMANCE.md's tables
 Times are medians of runs after a warm-up of 1 s; each object has p10, p90 and the runs' own times.
 """
@@ -28,7 +30,7 @@ ap.add_argument("--models", default="mini,base")
 ap.add_argument("--batches", default="1,32")
 ap.add_argument("--precisions", default="f32,f16")
 ap.add_argument("--runs", type=int, default=50)
-ap.add_argument("--stages", default="models,ours,peers,tuned,profile")
+ap.add_argument("--stages", default="models,ours,peers,tuned,profile,shaders")
 ap.add_argument("--tune", type=int, default=20)
 args = ap.parse_args()
 chrome = os.environ.get("CHROME") or shutil.which("chromium") or sys.exit("bench/gpu: no browser: set $CHROME")
@@ -62,9 +64,9 @@ def folder(name):
     return os.path.join(args.work, "ours", name)
 
 
-def command(*words):
+def command(*words, home=None):
     """Its JSON, or {"error": ...}; in a home of this benchmark's own, so that nothing older is used."""
-    p = subprocess.run([args.command, *words, "--json", "--quiet", "--home", os.path.join(args.work, "home")], capture_output=True, text=True, env={**os.environ, "CHROME": chrome})
+    p = subprocess.run([args.command, *words, "--json", "--quiet", "--home", home or os.path.join(args.work, "home")], capture_output=True, text=True, env={**os.environ, "CHROME": chrome})
     if p.returncode:
         return {"error": (p.stderr or p.stdout).strip()[-500:]}
     return json.loads(p.stdout)
@@ -177,6 +179,20 @@ def profile():
         say("profile", name, b, p, r["error"][:200] if "error" in r else "run %.3f ms, kernels %.3f ms: %s" % (
             r["wall_ms"], r["kernels_ms"], ", ".join("%s %.0f us" % (k["kind"], k["us"]) for k in r["kinds"][:4])))
         save("profiles", got)
+
+
+@stage
+def shaders():
+    got = {}
+    for name in models:
+        for turn in range(3):
+            for choice in ("on", "off"):
+                with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+                    r = command("bench", folder(name), "--target", "webgpu", "--browser", chrome, "--tokens", str(TOKENS), "--runs", "3", "--warmup", "0", "--tune", "off", "--precompile-shaders", choice, home=home)
+                row = {"error": r["error"]} if "error" in r else {k: round(r[k], 1) for k in ("load_ms", "first_ms", "start_ms")}
+                got.setdefault(name, {}).setdefault(choice, []).append(row)
+                say("shaders", name, choice, row)
+                save("shaders", got)
 
 
 # --- peers ------------------------------------------------------------------------------------------------------

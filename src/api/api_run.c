@@ -485,6 +485,7 @@ static wa_status prepare(job *j, wa_error *err)
     j->plan_at_ms = wa__os_now_ms();
     report(j, "load", 0, 0);
     if (j->stream) c.lanes = api_stream_lanes(p, s->runner);
+    c.lazy = j->o->precompile_shaders == WA_CHOICE_OFF;
     WA_TRY(api_session_load(j->a, s, j->m, p, &c, err));
     j->entry = 0;
     j->loaded_at_ms = wa__os_now_ms();
@@ -570,7 +571,8 @@ static bool record_model(job *j)
     uint8_t id[16];
     if (wa__os_random(id, sizeof id, NULL) != WA_OK) memset(id, 0, sizeof id);
     const char *family = j->choice.session->family;
-    bool audio = strcmp(j->m->model_type, "audio") == 0, images = strcmp(j->m->model_type, "vision") == 0 || strcmp(j->m->model_type, "multimodal") == 0;
+    bool measured = j->choice.session->target.tile_count > 0; /* kernel choices of this adapter were at hand */
+    bool images = strcmp(j->m->model_type, "vision") == 0 || strcmp(j->m->model_type, "multimodal") == 0;
     wa__os_utc(now);
     wa__os_host(host, sizeof host);
     wa__os_cpu_name(cpu, sizeof cpu);
@@ -581,8 +583,8 @@ static bool record_model(job *j)
               api_result_set(r, "precision", json_integer(j->staged ? (j->shape.precision ? j->shape.precision : 32) : j->choice.session->plan->info.precision)) && api_result_set(r, "mixed_precision", json_boolean(j->shape.mixed)) &&
               api_result_set(r, "precision_error", api_precision_json(&j->error)) &&
               api_result_set(r, "ipfs_accelerated", json_boolean(j->m->by_cid)) && api_result_set(r, "ipfs_cache_hit", json_boolean(j->m->cache_hit)) &&
-              api_result_set(r, "use_firefox_optimizations", json_boolean(on_or_default(o->use_firefox_optimizations, audio && strcmp(family, "firefox") == 0))) &&
-              api_result_set(r, "compute_shaders", json_boolean(on_or_default(o->compute_shaders, audio))) &&
+              api_result_set(r, "use_firefox_optimizations", json_boolean(measured && (strcmp(family, "firefox") == 0 || j->choice.session->tuned->foreign))) &&
+              api_result_set(r, "compute_shaders", json_boolean(measured)) &&
               api_result_set(r, "precompile_shaders", json_boolean(on_or_default(o->precompile_shaders, true))) &&
               api_result_set(r, "parallel_loading", json_boolean(on_or_default(o->parallel_loading, images))) && api_result_set(r, "energy_efficiency_score", NULL) &&
               api_result_set(r, "host", json_string(host)) && api_result_set(r, "version", json_string(wa_version())) &&

@@ -90,6 +90,10 @@ static wa_status send_load(bridge_session *s, bridge_load *l, const wa_run_contr
     bridge_job *j;
     double start = wa__os_now_ms();
     WA_TRY(wa__bridge_manifest(l, (s->target.features & WA_FEATURE_TIMESTAMP) != 0, &meta, err));
+    if (c && c->lazy && json_object_set_new(meta, "lazy", json_true()) != 0) {
+        json_decref(meta);
+        return wa__no_memory(err, "a plan's manifest");
+    }
     double made = wa__os_now_ms();
     wa_status st = wa__session_call(s, WA_FRAME_LOAD, WA_FRAME_LOADED, meta, c, &j, err);
     if (st == WA_OK) st = check_bytes(s, j->reply, err);

@@ -22,6 +22,7 @@ typedef struct wa_run_control { /* all optional */
     void (*progress)(void *user, const wa_run_progress *p); /* on the calling thread */
     void *user;
     uint32_t lanes; /* of a load: runs that will be in flight at once (0: 1) */
+    bool lazy;      /* of a load: pipelines are compiled when the first run wants them */
 } wa_run_control;
 
 typedef struct wa_run_stats {

@@ -57,6 +57,13 @@ class Bench(unittest.TestCase):
         for r in rows[1:]:
             self.assertLess(max(abs(a - b) for a, b in zip(r["sample"], rows[0]["sample"])), 1e-4)
 
+    @unittest.skipUnless(CHROMIUM, "no Chromium")
+    def test_pipelines_compiled_at_first_use(self):
+        rows = [json.loads(run("bench", TINY + "/hf", "--target", "webgpu", "-b", "chromium", "--tokens", "16", "--runs", "1", "--warmup", "0", "--json", "--precompile-shaders", c,
+                               env={**ENV, "WEBACCEL_HOME": HOME + "/" + c}).stdout) for c in ("on", "off")]
+        self.assertEqual(rows[0]["sample"], rows[1]["sample"])
+        self.assertGreater(rows[1]["first_ms"], 2 * rows[1]["median_ms"], "the first run compiles")
+
     def test_no_falling_back_and_clear_errors(self):
         self.assertIn("edge", run("bench", TINY + "/hf", "--target", "webgpu", "--browser", "edge", check=9).stderr)
         self.assertIn("--precision", run("bench", TINY + "/hf", "--precision", "31", check=2).stderr)
