@@ -11,7 +11,8 @@
 /* Software adapters: barriers and workgroup memory lose to straight vec4 loads by 3 to 10 times. */
 static const wa_gpu_tile software_tile = PLAIN(8, 32, 8, 8, 1);
 
-/* Shapes timed on hardware, few rows. */
+/* Shapes timed on hardware, few rows: taken for MEASURED_MIN rows on, since fewer would leave most of a tile idle. */
+#define MEASURED_MIN 9u
 static const wa_gpu_tile_row measured[] = {
     {256, 1152, 384, STRAIGHT(16, 32, 4, 3)}, {256, 384, 384, STRAIGHT(16, 32, 16, 3)}, {256, 1536, 384, STRAIGHT(16, 32, 4, 3)}, {256, 384, 1536, STRAIGHT(16, 32, 12, 2)},
     {256, 2304, 768, STRAIGHT(16, 32, 4, 3)}, {256, 768, 768, STAGED(32, 32, 16, 4, 4, 4)}, {256, 3072, 768, STAGED(32, 32, 16, 4, 4, 2)}, {256, 768, 3072, STRAIGHT(16, 32, 8, 3)},
@@ -106,7 +107,7 @@ static bool of_row(const wa_plan_target *target, const wa_gpu_tile_row *r, uint6
 static wa_gpu_tile default_tile(const wa_plan_target *target, uint64_t m, uint64_t n, uint64_t k)
 {
     if (target->software) return software_tile;
-    for (size_t i = 0; i < sizeof measured / sizeof *measured; i++)
+    for (size_t i = 0; m >= MEASURED_MIN && i < sizeof measured / sizeof *measured; i++)
         if (of_row(target, &measured[i], m, n, k)) return measured[i].tile;
     for (size_t i = 0; i < sizeof general / sizeof *general; i++) {
         const wa_gpu_tile *t = &general[i].tile;
