@@ -35,10 +35,32 @@ static int64_t padded(const wa_window *w, uint32_t i, int64_t start)
 /* NaN stays, as in the reference only when it comes first; ONNX leaves it open. */
 static float larger(float a, float b) { return b > a ? b : a; }
 
+enum { ROWS_MAX = 256, WIDTH_MAX = 4096 };
+
+/* One output row of a maximum: down the columns first, a whole row at a time, then along the row. */
+static void combine_max(const wa_window *w, const float *const *rows, int64_t count, float *out)
+{
+    float tall[WIDTH_MAX];
+    const float *x = rows[0];
+    for (int64_t r = 1; r < count; r++, x = tall)
+        for (int64_t i = 0; i < w->in[2]; i++) tall[i] = larger(x[i], rows[r][i]);
+    for (int64_t o = 0; o < w->out[2]; o++) {
+        int64_t start, from, to;
+        clip(w, 2, o, &start, &from, &to);
+        float v = -INFINITY;
+        for (int64_t k = from; k < to; k++) v = larger(v, x[start + k * w->dilation[2]]);
+        out[o] = v;
+    }
+}
+
 /* One output row from `rows` input rows. */
 static void combine(const job *g, const float *const *rows, int64_t count, int64_t taps_zy, float *out)
 {
     const wa_window *w = &g->w;
+    if (!g->mean && count > 1 && w->in[2] <= WIDTH_MAX && w->stride[2] <= w->kernel[2]) { /* else much of a row is not asked for */
+        combine_max(w, rows, count, out);
+        return;
+    }
     for (int64_t o = 0; o < w->out[2]; o++) {
         int64_t start, from, to;
         clip(w, 2, o, &start, &from, &to);
@@ -51,8 +73,6 @@ static void combine(const job *g, const float *const *rows, int64_t count, int64
         out[o] = !g->mean ? v : n ? v / (float)n : 0;
     }
 }
-
-enum { ROWS_MAX = 256 };
 
 static void plane(void *user, uint32_t index, uint32_t thread)
 {

@@ -1,6 +1,7 @@
-/* The fast convolutions against the reference: random geometry, seeded. */
+/* The fast convolutions and pools against the reference: random geometry, seeded. */
 #include "kernels/conv.h"
 #include "kernels/kernels.h"
+#include "kernels/pool_cpu.h"
 #include "tests.h"
 #include <math.h>
 
@@ -79,6 +80,51 @@ static void compare(wa_op op, const geometry *g, uint32_t act, wa_pool *pool)
     wa__free(want.data);
 }
 
+static void compare_pool(wa_op op, const geometry *g, bool with_pads, wa_pool *pool)
+{
+    wa_attr attrs[] = {{.name = WA_STR("kernel_shape"), .kind = WA_ATTR_KIND_INTS, .ints = g->kernel, .count = g->rank},
+                       {.name = WA_STR("strides"), .kind = WA_ATTR_KIND_INTS, .ints = g->stride, .count = g->rank},
+                       {.name = WA_STR("dilations"), .kind = WA_ATTR_KIND_INTS, .ints = g->dilation, .count = g->rank},
+                       {.name = WA_STR("pads"), .kind = WA_ATTR_KIND_INTS, .ints = g->pads, .count = 2 * g->rank},
+                       {.name = WA_STR("count_include_pad"), .kind = WA_ATTR_KIND_INT, .i = with_pads}};
+    wa_tensor_type x = {WA_F32, g->rank + 2, {g->batch, g->in}};
+    for (uint32_t i = 0; i < g->rank; i++) x.dims[2 + i] = g->size[i];
+    wa_window window;
+    if (wa__window_pool(&x, attrs, 4, &window)) return; /* empty result, or padding past the kernel */
+    wa_tensor_type o = wa__window_out(&window, WA_F32);
+    int64_t n = wa__count(&o);
+    wa_view in = {x, values(wa__count(&x))}, out = {o, values(n)}, want = {o, values(n)};
+    wa_kernel_args a = {.op = op, .opset = 21, .attrs = attrs, .attr_count = op == WA_OP_AveragePool ? 5 : 4, .in = &in, .in_count = 1, .out = &out, .out_count = 1, .pool = pool};
+    wa_error err = {0};
+    assert_true(wa__pool_has_fast(&a));
+    assert_ok(wa__pool_fast(&a, &err), err);
+    a.out = &want;
+    assert_ok(wa__kernel_ref(op)(&a, &err), err);
+    for (int64_t i = 0; i < n; i++) {
+        float have = ((float *)out.data)[i], need = ((float *)want.data)[i];
+        if (have != need && !(fabsf(have - need) <= 1e-5f * (1 + fabsf(need)))) fail_msg("op %d rank %u: element %lld is %g, the reference says %g", (int)op, g->rank, (long long)i, (double)have, (double)need);
+    }
+    wa__free(in.data);
+    wa__free(out.data);
+    wa__free(want.data);
+}
+
+static void pools(void **state)
+{
+    (void)state;
+    wa_pool *pool;
+    wa_error err = {0};
+    assert_ok(wa__pool_create(2, &pool, &err), err);
+    for (uint32_t i = 0; i < 200; i++) {
+        geometry g = random_geometry(2);
+        compare_pool(WA_OP_MaxPool, &g, false, i % 2 ? pool : NULL);
+        compare_pool(WA_OP_AveragePool, &g, i % 3 == 0, i % 2 ? pool : NULL);
+    }
+    geometry wide = {.rank = 2, .batch = 1, .groups = 1, .in = 2, .size = {5, 5000}, .kernel = {3, 3}, .stride = {2, 2}, .dilation = {1, 1}, .pads = {1, 1, 1, 1}};
+    compare_pool(WA_OP_MaxPool, &wide, false, NULL);
+    wa__pool_free(pool);
+}
+
 static void random_shapes(void **state)
 {
     (void)state;
@@ -106,7 +152,7 @@ static void long_sums(void **state) /* more of K than one block */
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(random_shapes), cmocka_unit_test(long_sums)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(random_shapes), cmocka_unit_test(long_sums), cmocka_unit_test(pools)};
     int r = 0;
     for (wa_isa isa = wa__isa();; isa--) { /* every form that this processor has */
         wa__isa_limit(isa);
