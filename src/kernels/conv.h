@@ -15,6 +15,16 @@ typedef struct wa_conv_columns { /* the columns of 16 pixels: a panel of B */
     float *out;            /* [k][16] */
 } wa_conv_columns;
 
+typedef struct wa_conv_dots { /* C[i][j] = or += row i of W . column j */
+    const float *w, *columns;   /* each contiguous in k */
+    int64_t w_row, columns_row; /* floats between them */
+    int64_t k;
+    float *c;
+    int64_t c_row;
+    int64_t rows, count; /* rows at most those of a tile */
+    bool add;
+} wa_conv_dots;
+
 #define WA_CONV_ROOM  32768 /* floats that a depthwise band may take */
 #define WA_CONV_LINES 64    /* rows of a depthwise kernel, over all planes */
 
@@ -31,6 +41,7 @@ typedef struct wa_conv_plane { /* one channel of a depthwise convolution */
 
 typedef struct wa_conv_isa {
     void (*columns)(const wa_conv_columns *c);
+    void (*dots)(const wa_conv_dots *d);
     void (*plane)(const wa_conv_plane *p);
     /* out[0], out[1], out[2], ... = a[0], b[0], a[1], ..., plus bias: n of each */
     void (*interleave)(const float *a, const float *b, int64_t n, float bias, float *out);

@@ -142,6 +142,37 @@ static void columns(const wa_conv_columns *c)
     }
 }
 
+/* --- the last few pixels ----------------------------------------------------------------------------------------- */
+
+V_INLINE void dots_of(const wa_conv_dots *d, int64_t row, int64_t j, const int rows)
+{
+    vf s[V_ROWS];
+    const float *w = d->w + row * d->w_row, *x = d->columns + j * d->columns_row;
+    for (int i = 0; i < rows; i++) s[i] = v_set(0.0f);
+    int64_t k = 0;
+    for (; k + V_LANES <= d->k; k += V_LANES) {
+        vf v = v_load(x + k);
+        for (int i = 0; i < rows; i++) s[i] = v_fma(v_load(w + i * d->w_row + k), v, s[i]);
+    }
+    if (k < d->k) {
+        vf v = v_load_part(x + k, d->k - k, 0.0f);
+        for (int i = 0; i < rows; i++) s[i] = v_fma(v_load_part(w + i * d->w_row + k, d->k - k, 0.0f), v, s[i]);
+    }
+    for (int i = 0; i < rows; i++) {
+        float *c = d->c + (row + i) * d->c_row + j;
+        *c = d->add ? *c + v_sum(s[i]) : v_sum(s[i]);
+    }
+}
+
+static void dots(const wa_conv_dots *d)
+{
+    for (int64_t j = 0; j < d->count; j++) {
+        if (d->rows == V_ROWS) dots_of(d, 0, j, V_ROWS);
+        else
+            for (int64_t i = 0; i < d->rows; i++) dots_of(d, i, j, 1);
+    }
+}
+
 /* --- depthwise ------------------------------------------------------------------------------------------------ */
 
 /* Act and residual on n sums of an output row. */
@@ -293,4 +324,4 @@ static void interleave(const float *a, const float *b, int64_t n, float bias, fl
     }
 }
 
-const wa_conv_isa WA_ISA(wa__conv) = {columns, plane, interleave};
+const wa_conv_isa WA_ISA(wa__conv) = {columns, dots, plane, interleave};

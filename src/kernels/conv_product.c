@@ -6,7 +6,7 @@
 
 /* K goes in blocks no shorter than eight panels in that cache ask for: between blocks C is read and written, its
  * rows far apart. */
-enum { K_BLOCK = 1152, PANELS_MAX = 8, TASKS_A_THREAD = 4, ROWS_IN_PLACE = 48 };
+enum { K_BLOCK = 1152, PANELS_MAX = 8, DOTS_MAX = 4, TASKS_A_THREAD = 4, ROWS_IN_PLACE = 48 };
 
 typedef struct job {
     const wa_conv *c;
@@ -30,24 +30,48 @@ static place place_of(const job *g, uint32_t index)
     return p;
 }
 
-/* The columns of up to PANELS_MAX panels from `panel` on, rows [k_from, k_from + k); tiles say where they lie. */
-static void columns_of(const job *g, const place *p, int64_t panel, int64_t count, int64_t k_from, int64_t k, float *packed, wa_gemm_tile *tiles)
+/* A task's columns, rows [k_from, k_from + k). */
+typedef struct columns {
+    int64_t panel, count, k_from; /* up to PANELS_MAX panels */
+    wa_gemm_tile tiles[PANELS_MAX];
+    int64_t tile_count;
+    int64_t pixel, pixels;      /* the image's last few, which would leave most of a panel empty */
+    float last[DOTS_MAX * K_BLOCK]; /* their columns, each contiguous */
+    float packed[PANELS_MAX * K_BLOCK * WA_PANEL] __attribute__((aligned(64)));
+} columns;
+
+/* Where the few pixels of the last panel lie in it: a column at a time. */
+static void turn_last(columns *t, const float *panel, int64_t k)
+{
+    for (int64_t j = 0; j < t->pixels; j++)
+        for (int64_t i = 0; i < k; i++) t->last[j * K_BLOCK + i] = panel[i * WA_PANEL + j];
+}
+
+static void columns_of(const job *g, const place *p, int64_t k, columns *t)
 {
     const wa_conv *c = g->c;
     int64_t step = c->gemm->panels;
-    wa_conv_columns part = {.window = &c->w, .x = p->x, .in_size = c->in_size, .taps = c->taps, .k_from = k_from, .k = k};
-    for (int64_t i = 0; i < count; i += step) {
-        int64_t pixel = (panel + i) * WA_PANEL, columns = wa__conv_least(step * WA_PANEL, c->out_size - pixel);
-        bool in_place = g->pointwise && columns == step * WA_PANEL;
-        tiles[i / step] = (wa_gemm_tile){.b = in_place ? p->x + k_from * c->in_size + pixel : packed + i * K_BLOCK * WA_PANEL, .b_row = in_place ? c->in_size : WA_PANEL,
-                                         .b_panel = in_place ? WA_PANEL : K_BLOCK * WA_PANEL, .k = k, .a_row = c->k, .a_k = 1, .c_row = c->out_size, .columns = (int)columns, .add = k_from > 0,
-                                         .last = k_from + k == c->k, .alpha = 1, .residual_row = c->out_size, .residual_first = true, .act = c->act, .act_a = c->act_a, .act_b = c->act_b};
-        for (int64_t s = 0; !in_place && s * WA_PANEL < columns; s++) {
+    wa_conv_columns part = {.window = &c->w, .x = p->x, .in_size = c->in_size, .taps = c->taps, .k_from = t->k_from, .k = k};
+    t->tile_count = t->pixels = 0;
+    for (int64_t i = 0; i < t->count; i += step) {
+        int64_t pixel = (t->panel + i) * WA_PANEL, width = wa__conv_least(step * WA_PANEL, c->out_size - pixel), few = width % WA_PANEL <= DOTS_MAX && c->out_size > WA_PANEL ? width % WA_PANEL : 0;
+        bool in_place = g->pointwise && width == step * WA_PANEL;
+        for (int64_t s = 0; !in_place && s * WA_PANEL < width; s++) {
             part.pixel = pixel + s * WA_PANEL;
             part.pixels = wa__conv_least(WA_PANEL, c->out_size - part.pixel);
-            part.out = packed + (i + s) * K_BLOCK * WA_PANEL;
+            part.out = t->packed + (i + s) * K_BLOCK * WA_PANEL;
             c->isa->columns(&part);
         }
+        if (few) {
+            t->pixel = pixel + width - few;
+            t->pixels = few;
+            turn_last(t, part.out, k);
+        }
+        if (width == few) continue;
+        t->tiles[t->tile_count++] =
+            (wa_gemm_tile){.b = in_place ? p->x + t->k_from * c->in_size + pixel : t->packed + i * K_BLOCK * WA_PANEL, .b_row = in_place ? c->in_size : WA_PANEL,
+                           .b_panel = in_place ? WA_PANEL : K_BLOCK * WA_PANEL, .k = k, .a_row = c->k, .a_k = 1, .c_row = c->out_size, .columns = (int)(width - few), .add = t->k_from > 0,
+                           .last = t->k_from + k == c->k, .alpha = 1, .residual_row = c->out_size, .residual_first = true, .act = c->act, .act_a = c->act_a, .act_b = c->act_b};
     }
 }
 
@@ -61,38 +85,54 @@ static void fetch_weights(const wa_conv *c, int64_t channel, int64_t rows, int64
     }
 }
 
+/* A tile at its place in C, with what belongs to its rows. */
+static void run_tile(const wa_conv *c, const place *p, int64_t channel, int64_t rows, int64_t pixel, wa_gemm_tile *t)
+{
+    int64_t at = (p->image * c->w.out_channels + channel) * c->out_size + pixel;
+    t->rows = (int)rows;
+    t->c = c->out + at;
+    t->row_addend = c->bias ? c->bias + channel : NULL;
+    t->residual = c->residual ? c->residual + at : NULL;
+    c->gemm->tile(t);
+}
+
+/* The last few pixels as products along K, then what follows them by a tile of no K that starts from C. */
+static void run_last(const wa_conv *c, const place *p, int64_t channel, int64_t rows, int64_t k, const columns *t)
+{
+    wa_conv_dots d = {.w = c->weights + channel * c->k + t->k_from, .w_row = c->k, .columns = t->last, .columns_row = K_BLOCK, .k = k, .c_row = c->out_size, .rows = rows, .count = t->pixels, .add = t->k_from > 0};
+    d.c = c->out + (p->image * c->w.out_channels + channel) * c->out_size + t->pixel;
+    c->isa->dots(&d);
+    wa_gemm_tile end = {.a = d.w, .b = t->last, .c_row = c->out_size, .columns = (int)t->pixels, .add = true, .last = true, .alpha = 1, .residual_row = c->out_size,
+                        .residual_first = true, .act = c->act, .act_a = c->act_a, .act_b = c->act_b};
+    if (t->k_from + k == c->k) run_tile(c, p, channel, rows, t->pixel, &end);
+}
+
 /* One tile of rows over all columns: its weights stay in the first-level cache. */
-static void rows_over(const job *g, const place *p, int64_t row, int64_t panel, int64_t count, int64_t k_from, wa_gemm_tile *tiles)
+static void rows_over(const job *g, const place *p, int64_t row, int64_t k, columns *t)
 {
     const wa_conv *c = g->c;
-    int64_t channel = p->group * c->channels_out + row, step = c->gemm->panels;
-    int64_t next = wa__conv_least(c->gemm->rows, p->row_end - row - c->gemm->rows);
-    for (int64_t i = 0; i < count; i += step) {
-        wa_gemm_tile *t = &tiles[i / step];
-        if (next > 0) fetch_weights(c, channel + c->gemm->rows, next, k_from, t->k, i / step, (count + step - 1) / step);
-        int64_t at = (p->image * c->w.out_channels + channel) * c->out_size + (panel + i) * WA_PANEL;
-        t->rows = (int)wa__conv_least(c->gemm->rows, p->row_end - row);
-        t->a = c->weights + channel * c->k + k_from;
-        t->c = c->out + at;
-        t->row_addend = c->bias ? c->bias + channel : NULL;
-        t->residual = c->residual ? c->residual + at : NULL;
-        c->gemm->tile(t);
+    int64_t channel = p->group * c->channels_out + row, rows = wa__conv_least(c->gemm->rows, p->row_end - row), next = wa__conv_least(c->gemm->rows, p->row_end - row - rows);
+    for (int64_t i = 0; i < t->tile_count; i++) {
+        if (next > 0) fetch_weights(c, channel + rows, next, t->k_from, k, i, t->tile_count);
+        t->tiles[i].a = c->weights + channel * c->k + t->k_from;
+        run_tile(c, p, channel, rows, (t->panel + i * c->gemm->panels) * WA_PANEL, &t->tiles[i]);
     }
+    if (t->pixels) run_last(c, p, channel, rows, k, t);
 }
 
 static void block(void *user, uint32_t index, uint32_t thread)
 {
     const job *g = user;
     const wa_conv *c = g->c;
-    float packed[PANELS_MAX * K_BLOCK * WA_PANEL] __attribute__((aligned(64)));
-    wa_gemm_tile tiles[PANELS_MAX];
+    columns t;
     place p = place_of(g, index);
     (void)thread;
-    for (int64_t panel = p.panel; panel < p.panel_end; panel += PANELS_MAX) {
-        int64_t count = wa__conv_least(PANELS_MAX, p.panel_end - panel);
-        for (int64_t k_from = 0; k_from < c->k; k_from += K_BLOCK) {
-            columns_of(g, &p, panel, count, k_from, wa__conv_least(K_BLOCK, c->k - k_from), packed, tiles);
-            for (int64_t row = p.row; row < p.row_end; row += c->gemm->rows) rows_over(g, &p, row, panel, count, k_from, tiles);
+    for (t.panel = p.panel; t.panel < p.panel_end; t.panel += PANELS_MAX) {
+        t.count = wa__conv_least(PANELS_MAX, p.panel_end - t.panel);
+        for (t.k_from = 0; t.k_from < c->k; t.k_from += K_BLOCK) {
+            int64_t k = wa__conv_least(K_BLOCK, c->k - t.k_from);
+            columns_of(g, &p, k, &t);
+            for (int64_t row = p.row; row < p.row_end; row += c->gemm->rows) rows_over(g, &p, row, k, &t);
         }
     }
 }
