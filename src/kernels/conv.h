@@ -1,4 +1,4 @@
-/* Fast convolutions of f32: what conv_cpu.c, conv_product.c, conv_transposed.c and the compilations of
+/* Fast convolutions of f32: what conv_cpu.c, conv_product.c, conv_direct.c, conv_transposed.c and the compilations of
  * conv_body.h share. */
 #ifndef WA_CONV_H
 #define WA_CONV_H
@@ -63,6 +63,8 @@ typedef struct wa_conv { /* what a call asks for */
 /* Conv, ConvAct, ConvTranspose with every tensor f32. */
 bool wa__conv_has_fast(const wa_kernel_args *a);
 wa_status wa__conv_fast(const wa_kernel_args *a, wa_error *err);
+/* False where this form does not serve. */
+bool wa__conv_direct(const wa_conv *c, wa_pool *pool);
 wa_status wa__conv_product(const wa_conv *c, const wa_kernel_args *a, wa_error *err);
 wa_status wa__conv_transposed(const wa_conv *c, const wa_kernel_args *a, wa_error *err);
 

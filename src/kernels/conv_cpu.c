@@ -1,4 +1,4 @@
-/* Fast Conv, ConvAct and ConvTranspose of f32: checks, the choice between a product (conv_product.c), a
+/* Fast Conv, ConvAct and ConvTranspose of f32: checks, the choice between a product (conv_product.c, conv_direct.c), a
  * depthwise pass and the transposed form (conv_transposed.c). */
 #include "kernels/conv.h"
 
@@ -80,7 +80,7 @@ wa_status wa__conv_fast(const wa_kernel_args *a, wa_error *err)
     WA_TRY(describe(a, &c, err));
     if (c.k == 0 || c.in_size == 0 || !small_enough(&c)) return wa__kernel_ref(a->op)(a, err);
     if (a->op == WA_OP_ConvTranspose) return wa__conv_transposed(&c, a, err);
-    if (!is_depthwise(&c.w)) return wa__conv_product(&c, a, err);
+    if (!is_depthwise(&c.w)) return wa__conv_direct(&c, a->pool) ? WA_OK : wa__conv_product(&c, a, err);
     int64_t tasks = c.w.batch * c.w.out_channels;
     if (tasks > UINT32_MAX) return wa__kernel_fail(a, err, WA_LIMIT, "%lld planes are too many", (long long)tasks);
     bool small = (double)c.out_size * (double)tasks * (double)c.taps < 32768; /* waking threads costs more */

@@ -22,6 +22,8 @@ typedef struct wa_gemm_tile { /* at most isa->rows x (isa->panels panels) of C *
     int64_t b_row;   /* floats between rows of B: WA_PANEL when packed */
     int64_t b_panel; /* floats from a panel to the next */
     int64_t k;
+    const int32_t *taps; /* of tile_taps: row k of B is at b + k / tap_count * b_row + taps[k % tap_count] */
+    int tap_count;
     float *c;
     int64_t c_row;
     int rows, columns;
@@ -40,7 +42,7 @@ typedef struct wa_gemm_tile { /* at most isa->rows x (isa->panels panels) of C *
 
 typedef struct wa_gemm_isa {
     int rows, panels; /* of a tile */
-    void (*tile)(const wa_gemm_tile *t);
+    void (*tile)(const wa_gemm_tile *t), (*tile_taps)(const wa_gemm_tile *t);
     /* Packs columns [j, j+16) of k rows from k_from on: B is [k,n] (stride n) or, transposed, [n,k]. */
     void (*pack)(const void *b, wa_dtype dtype, bool transposed, int64_t n, int64_t k_all, int64_t j, int64_t k_from, int64_t k, float *out);
 } wa_gemm_isa;

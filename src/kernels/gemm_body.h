@@ -3,28 +3,30 @@
 #include "kernels/gemm_finish.h"
 
 /* rows x (wide vectors). Rows of A go by threes: x86 addresses reach a base and once and twice a step. */
-V_INLINE void tile_rows(const wa_gemm_tile *t, const int rows, const int wide)
+V_INLINE void tile_rows(const wa_gemm_tile *t, const int rows, const int wide, const bool tapped)
 {
     vf s[V_ROWS][2];
     if (!t->add) EACH_SUM s[i][j] = v_set(0.0f);
     else EACH_SUM s[i][j] = v_load_some(t->c + i * t->c_row + j * V_LANES, t->columns - j * V_LANES);
     const int64_t a_row = t->a_row, a_k = t->a_k, b_row = t->b_row, second = V_LANES == 16 ? t->b_panel : V_LANES;
-    const float *b = t->b, *a[4] = {t->a, t->a + 3 * a_row, t->a + 6 * a_row, t->a + 9 * a_row};
-    for (int64_t k = t->k; k > 0; k--) {
-        vf b0 = v_load(b), b1 = wide > 1 ? v_load(b + second) : b0;
-        for (int i = 0; i < rows; i++) {
-            vf x = v_set(a[i / 3][i % 3 * a_row]);
-            s[i][0] = v_fma(x, b0, s[i][0]);
-            if (wide > 1) s[i][1] = v_fma(x, b1, s[i][1]);
+    const float *base = t->b, *a[4] = {t->a, t->a + 3 * a_row, t->a + 6 * a_row, t->a + 9 * a_row};
+    const int taps = tapped ? t->tap_count : 1;
+    for (int64_t k = t->k; k > 0; k -= taps, base += b_row)
+        for (int tap = 0; tap < taps; tap++) {
+            const float *b = tapped ? base + t->taps[tap] : base;
+            vf b0 = v_load(b), b1 = wide > 1 ? v_load(b + second) : b0;
+            for (int i = 0; i < rows; i++) {
+                vf x = v_set(a[i / 3][i % 3 * a_row]);
+                s[i][0] = v_fma(x, b0, s[i][0]);
+                if (wide > 1) s[i][1] = v_fma(x, b1, s[i][1]);
+            }
+            for (int i = 0; i < 4; i++) a[i] += a_k;
         }
-        b += b_row;
-        for (int i = 0; i < 4; i++) a[i] += a_k;
-    }
     finish(t, rows, wide, s);
 }
 
-#define CASE(rows) case rows: if (V_LANES == 8 || t->columns > V_LANES) tile_rows(t, rows, 2); else tile_rows(t, rows, 1); break
-static void tile(const wa_gemm_tile *t)
+#define CASE(rows) case rows: if (V_LANES == 8 || t->columns > V_LANES) tile_rows(t, rows, 2, tapped); else tile_rows(t, rows, 1, tapped); break
+V_INLINE void any_tile(const wa_gemm_tile *t, const bool tapped)
 {
     switch (t->rows) {
     CASE(1);
@@ -47,6 +49,8 @@ static void tile(const wa_gemm_tile *t)
     }
 }
 #undef CASE
+static void tile(const wa_gemm_tile *t) { any_tile(t, false); }
+static void tile_taps(const wa_gemm_tile *t) { any_tile(t, true); }
 
 V_INLINE float element(const void *b, wa_dtype dtype, int64_t i)
 {
@@ -108,4 +112,4 @@ static void pack(const void *b, wa_dtype dtype, bool transposed, int64_t n, int6
             out[i * WA_PANEL + c] = c < columns ? element(b, dtype, transposed ? (j + c) * k_all + k_from + i : (k_from + i) * n + j + c) : 0.0f;
 }
 
-const wa_gemm_isa WA_ISA(wa__gemm) = {V_ROWS, V_LANES == 16 ? 2 : 1, tile, pack};
+const wa_gemm_isa WA_ISA(wa__gemm) = {V_ROWS, V_LANES == 16 ? 2 : 1, tile, tile_taps, pack};

@@ -141,6 +141,26 @@ static void random_shapes(void **state)
     wa__pool_free(pool);
 }
 
+static void few_channels(void **state) /* stride 1, wide rows, few channels out: the direct form */
+{
+    (void)state;
+    wa_pool *pool;
+    wa_error err = {0};
+    assert_ok(wa__pool_create(2, &pool, &err), err);
+    for (uint32_t i = 0; i < 60; i++) {
+        geometry g = {.rank = 1 + i % 2, .batch = 1 + i % 3 / 2, .groups = 1 + i % 2, .in = 1 + below(30), .out = 1 + below(24), .stride = {1, 1}};
+        g.in *= g.groups, g.out *= g.groups;
+        for (uint32_t k = 0; k < g.rank; k++) {
+            g.kernel[k] = 1 + below(5), g.dilation[k] = 1 + below(2), g.pads[k] = below(4), g.pads[g.rank + k] = below(4);
+            g.size[k] = (k + 1 == g.rank ? 13 + below(40) : 1 + below(30)) + (g.kernel[k] - 1) * g.dilation[k];
+        }
+        compare(WA_OP_ConvAct, &g, i % WA_CONV_ACT_COUNT, i % 2 ? pool : NULL);
+    }
+    geometry tall = {.rank = 2, .batch = 1, .groups = 1, .in = 90, .out = 24, .size = {41, 160}, .kernel = {3, 3}, .stride = {1, 1}, .dilation = {1, 1}, .pads = {1, 1, 1, 1}};
+    compare(WA_OP_ConvAct, &tall, WA_CONV_ACT_RELU, pool); /* several bands */
+    wa__pool_free(pool);
+}
+
 static void long_sums(void **state) /* more of K than one block */
 {
     (void)state;
@@ -152,7 +172,7 @@ static void long_sums(void **state) /* more of K than one block */
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(random_shapes), cmocka_unit_test(long_sums), cmocka_unit_test(pools)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(random_shapes), cmocka_unit_test(few_channels), cmocka_unit_test(long_sums), cmocka_unit_test(pools)};
     int r = 0;
     for (wa_isa isa = wa__isa();; isa--) { /* every form that this processor has */
         wa__isa_limit(isa);
