@@ -69,9 +69,6 @@ static void choose(const wa_plan_builder *b, const product *p, uint32_t *s)
         s[7] = tall >= 2 ? 2 : 1;
         s[8] = big && p->n % 32 == 0 && over(p->m, 32) * over(p->n, 32) >= PARTS / 2 ? 2 : 1;
         s[9] = slices(b, k_tiles, s[7] * s[8], p->n >= 1024 ? 3 : 8);
-    } else if (p->k <= 512 && over(p->m, 48) * over(p->n, 32) >= 8 * PARTS) {
-        s[6] = WA_WGSL_TILES_SPLIT;
-        s[7] = 3, s[8] = 2, s[9] = 1;
     } else if (p->k % 32 == 0 && over(p->m, 128) * over(p->n, 128) >= PARTS) {
         s[6] = WA_WGSL_TILES_WIDE;
         s[7] = s[8] = 8, s[9] = 1;
