@@ -678,9 +678,12 @@ static wa_status predict(job *j, wa_error *err)
     if (!api_target_expected(j->a, j->o, j->m->model_type, &t, name)) return WA_OK;
     if (j->stream) WA_TRY(stream_shape(j, &t, err));
     api_tune_expected(j->a, name, j->o, halves(j), &t, &tuned);
-    wa_status s = api_compile(j->a, j->m, &j->shape, &t, &p, &cached, err);
+    wa_error why = {0};
+    wa_status s = api_compile(j->a, j->m, &j->shape, &t, &p, &cached, &why);
     wa__free(tuned);
     if (s == WA_DYNAMIC) return WA_OK; /* known stage by stage */
+    if (s == WA_UNSUPPORTED) return WA_OK; /* by what is known of the adapter: the adapter itself decides */
+    if (s != WA_OK && err) *err = why;
     WA_TRY(s);
     j->predicted = wa__plan_bytes(p, WA_TARGET_WEBGPU);
     j->expected = p;
