@@ -57,7 +57,9 @@ static int tune(const cli_args *a)
     else if (cli_has(a, "json")) puts(json);
     else {
         json_t *o = json_loads(json, 0, NULL);
-        printf("%s in %s, %.1f s\n\n", str(o, "adapter"), str(o, "browser_version"), num(o, "seconds"));
+        const char *adapter = str(o, "adapter");
+        adapter += strspn(adapter, " ");
+        printf("%s in %s, %.1f s\n\n", *adapter ? adapter : "an adapter without a name", str(o, "browser_version"), num(o, "seconds"));
         print_products(json_object_get(o, "products"));
         if (num(o, "default_us") > 0)
             printf("\nproducts of one run: %.1f us with the shipped choices, %.1f us with these; kept in %s\n", num(o, "default_us"), num(o, "us"), str(o, "file"));

@@ -94,6 +94,7 @@ export async function tune(runtime, { shape, candidates, limit_ms: limit }, job)
   const over = () => job.cancelled || performance.now() - start > limit;
   try {
     const sets = await t.sets(shape);
+    const kept = []; // steps of those that have a time
     let first = null, best = Infinity;
     for (let i = 0; i < candidates.length && !(i > 0 && over()); i += together) {
       const made = await Promise.all(candidates.slice(i, i + together).map(c => t.make(shape, sets, c).catch(e => String(e.message || e))));
@@ -110,8 +111,15 @@ export async function tune(runtime, { shape, candidates, limit_ms: limit }, job)
         if (us < best * 1.25 * steps.length) ({ us, steady } = await watch.time(steps, { rounds: 5, job, until: start + limit }));
         us /= steps.length;
         best = Math.min(best, us);
+        kept[results.length] = steps;
         results.push({ us, steady });
       }
+    }
+    // What disturbed one of them only must not decide: the default and the winner once more, in turn.
+    const winner = results.findIndex(r => r.us === best);
+    for (const i of winner > 0 && results[0].us > 0 ? [0, winner, 0, winner] : []) {
+      const { us } = await watch.time(kept[i], { rounds: 3, job });
+      results[i].us = Math.min(results[i].us, us / kept[i].length);
     }
   } finally {
     t.destroy();

@@ -165,7 +165,7 @@ class Tune(unittest.TestCase):
     def tearDown(self):
         shutil.rmtree(self.home, ignore_errors=True)
 
-    def file(self):
+    def file(self):  # the one that Chromium wrote
         return [os.path.join(self.home, "tune", f) for f in os.listdir(self.home + "/tune") if "swiftshader" in f.lower()][0]
 
     def test_winners_are_kept_and_used(self):
@@ -208,6 +208,20 @@ class Tune(unittest.TestCase):
         p = run(*args, env=self.env)
         self.assertIn(os.path.basename(self.file()), p.stderr)
         self.assertEqual(json.loads(p.stdout)["plan_key"], plain["plan_key"])
+
+    def test_choices_measured_in_firefox(self):
+        args = ["bench", TINY + "/hf", "--target", "webgpu", "-b", "chromium", "--tokens", "16", "--runs", "1", "--warmup", "0", "--json"]
+        run("tune", TINY + "/hf", "-b", "chromium", "--tokens", "16", "--seconds", "60", env=self.env)
+        table = json.load(open(self.file()))
+        self.assertEqual({r["tile"].split()[0] for r in table["tiles"]}, {"plain"})
+        for r in table["tiles"]:
+            r["tile"] = "plain 8x16/8x4"
+        json.dump(dict(table, adapter="", browser="firefox 153.0"), open(self.home + "/tune/of-firefox.json", "w"))
+        os.remove(self.file())
+        keys = {c: json.loads(run(*args, "--firefox-optimizations", c, env=self.env).stdout)["plan_key"] for c in ("on", "off")}
+        self.assertNotEqual(keys["on"], keys["off"])
+        json.dump(dict(table, adapter="", browser="firefox 153.0", driver="another"), open(self.home + "/tune/of-firefox.json", "w"))
+        self.assertEqual(json.loads(run(*args, "--firefox-optimizations", "on", env=self.env).stdout)["plan_key"], keys["off"], "another driver's table")
 
     def test_errors(self):
         self.assertIn("edge", run("tune", TINY + "/hf", "-b", "edge", check=9, env=self.env).stderr)
