@@ -1,5 +1,5 @@
 /* Fast MatMul, Gemm and FusedMatMul: work is cut into blocks of rows x columns that the pool's
- * threads take in turn; each block walks k in pieces that fit L1. */
+ * threads take in turn; each block walks k in pieces that fit the second-level cache. */
 #include "kernels/gemm8.h"
 
 enum { ROW_TILES_MAX = 16, ROW_TILES_PACKING = 64, TASKS_A_THREAD = 8 };

@@ -84,8 +84,8 @@ static void products(void **state)
             wa__arena_done(&arena);
             product(odd[i], odd[(i * 5 + j * 3 + 1) % ODD], odd[j], c & 1, stored[c % 3], c % WA_ACT_COUNT, c / 2 & 1, c / 3 & 1);
         }
-    product(7, 900, 40, false, WA_F32, 1, true, true); /* several blocks of k */
-    product(7, 900, 40, true, WA_F32, 2, true, false);
+    product(7, 3300, 40, false, WA_F32, 1, true, true); /* several blocks of k */
+    product(7, 3300, 40, true, WA_F32, 2, true, false);
     product(200, 385, 48, true, WA_F32, 0, true, true); /* several blocks of rows */
     product(0, 5, 7, false, WA_F32, 0, true, true);
     product(3, 0, 9, false, WA_F32, 0, true, false);
@@ -163,7 +163,7 @@ static void other_products(void **state)
     wa_kernel_args a = {.op = WA_OP_MatMul, .in = in, .in_count = 2, .out = &out, .out_count = 1};
     compare(&a, 1e-5, "batched MatMul");
     wa_attr attrs[] = {{.name = WA_STR("transA"), .kind = WA_ATTR_KIND_INT, .i = 1}, {.name = WA_STR("beta"), .kind = WA_ATTR_KIND_FLOAT, .f = 0.5f}};
-    wa_view g[3] = {TENSOR(WA_F32, 401, 13), TENSOR(WA_F32, 401, 21), TENSOR(WA_F32, 13, 1)}, y = TENSOR(WA_F32, 13, 21);
+    wa_view g[3] = {TENSOR(WA_F32, 1601, 13), TENSOR(WA_F32, 1601, 21), TENSOR(WA_F32, 13, 1)}, y = TENSOR(WA_F32, 13, 21);
     wa_kernel_args b = {.op = WA_OP_Gemm, .attrs = attrs, .attr_count = 2, .in = g, .in_count = 3, .out = &y, .out_count = 1};
     compare(&b, 1e-4, "Gemm with transA and a column of C");
 }
