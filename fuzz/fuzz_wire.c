@@ -8,7 +8,7 @@ static wa_bridge_host host;
 
 static void hello(bridge_session *s)
 {
-    static const char meta[] = "{\"wire\":2,\"limits\":{\"maxBufferSize\":1073741824},\"adapter\":{\"vendor\":\"v\",\"software\":true},\"user_agent\":\"Firefox/1.0\"}";
+    static const char meta[] = "{\"wire\":3,\"limits\":{\"maxBufferSize\":1073741824},\"adapter\":{\"vendor\":\"v\",\"software\":true},\"user_agent\":\"Firefox/1.0\"}";
     json_t *j = json_loads(meta, 0, NULL);
     pthread_mutex_lock(&s->mutex);
     if (s->state == BRIDGE_NEW && wa__session_hello(s, j, NULL) == WA_OK) s->state = BRIDGE_READY;

@@ -1,6 +1,6 @@
 // Replays plans: every buffer, pipeline and bind group is made at load; a run writes its inputs,
 // encodes a flat list of dispatches, submits (once, while it is short), and reads its outputs back.
-import { BUFFER_KIND } from './schema.js';
+import { BUFFER_KIND, WIRE } from './schema.js';
 import { RESULT_ROOM } from './frame.js';
 import { settle } from './settle.js';
 import { Stopwatch } from './stopwatch.js';
@@ -426,8 +426,12 @@ export class Runtime {
     const load = this.loads.get(meta.handle);
     if (!load) throw new JobError('NOT_FOUND', `no plan ${meta.handle} is loaded`);
     let at = 0;
-    const writes = meta.writes.map(([buffer, offset, length]) => [buffer, offset, body.subarray(at, at += length)]);
+    // Long ones are on their way from now on; a run that waits for them keeps its place.
+    const writes = meta.writes.map(([buffer, offset, length], i) => [buffer, offset,
+      length > WIRE.inline_bytes_max ? fetchRange(`${load.meta.path}/b${job.id}.${i}`, 0, length, job) : body.subarray(at, at += length)]);
+    for (const w of writes) if (w[2].catch) w[2].catch(() => {});
     if (!load.meta.webnn) return this.runGpu(load, meta, writes, job);
+    for (const w of writes) w[2] = await w[2];
     const ours = ([buffer]) => load.meta.buffers[buffer].webnn !== undefined, start = performance.now();
     for (const [buffer, , bytes] of writes.filter(ours)) this.nn.write(load.buffers[buffer], bytes);
     const graphs = this.nn.dispatch(load, ...meta.segments);
@@ -485,6 +489,7 @@ export class Runtime {
   // Writes, encodes, submits, and asks for the results; does not wait for them. The first run is checked.
   async submitRun(load, meta, writes, job, { parts, key, predicted, query, lane }) {
     const { device } = this, fresh = !load.checked.has(key);
+    for (const w of writes) if (w[2].then) w[2] = await w[2];
     if (job.cancelled) throw cancelled();
     if (fresh) device.pushErrorScope('validation');
     for (const [buffer, offset, bytes] of writes) device.queue.writeBuffer(load.buffers[buffer], offset, bytes);

@@ -23,9 +23,9 @@ async function request(path, offset, length, job) {
 const short = (got, offset, length, path) => new JobError('IO', `the host sent ${got} bytes of ${length} at ${offset} of ${path}`);
 
 export async function fetchRange(path, offset, length, job) {
-  const bytes = new Uint8Array(await (await request(path, offset, length, job)).arrayBuffer());
-  if (bytes.length !== length) throw short(bytes.length, offset, length, path);
-  return bytes;
+  let all = null;
+  await stream(path, offset, length, job, bytes => { all = bytes; return bytes.length; }, { block: length, last: true });
+  return all;
 }
 
 // A function that reads more into `buffer` from byte `from` on: {buffer, got}, got 0 at the end.
@@ -51,7 +51,7 @@ function filler(body) {
 
 // Hands the bytes [offset, offset + length) of path to take(bytes, at) in blocks of at most `block` bytes, the first
 // once `ready` holds. It returns how many it used: the others come again at the start of the next block.
-export async function stream(path, offset, length, job, take, { block = BLOCK, ready = null } = {}) {
+export async function stream(path, offset, length, job, take, { block = BLOCK, ready = null, last = false } = {}) {
   const from = filler((await request(path, offset, length, job)).body);
   let buffer = new ArrayBuffer(Math.min(block, length)), have = 0, at = offset, left = length;
   try {
@@ -65,6 +65,7 @@ export async function stream(path, offset, length, job, take, { block = BLOCK, r
       if (left && have < buffer.byteLength) continue;
       await ready;
       const used = take(new Uint8Array(buffer, 0, have), at);
+      if (last) return; // the bytes are the taker's
       new Uint8Array(buffer).copyWithin(0, used, have);
       have -= used;
       at += used;

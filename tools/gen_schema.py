@@ -69,7 +69,7 @@ def base_h():
           "const wa_nn_op_info *wa__nn_op_info(uint32_t op); /* never NULL */"]
     o += ["", f"/* {wire['doc']} */", f"#define WA_WIRE_MAGIC {wire['magic']}u", f"#define WA_WIRE_VERSION {wire['version']}",
           f"#define WA_WIRE_HEADER_BYTES {wire['header_bytes']}", f"#define WA_WIRE_META_BYTES_MAX {wire['meta_bytes_max']}u",
-          f"#define WA_WIRE_BODY_BYTES_MAX {wire['body_bytes_max']}u", "typedef enum wa_frame {"]
+          f"#define WA_WIRE_BODY_BYTES_MAX {wire['body_bytes_max']}u", f"#define WA_WIRE_INLINE_BYTES_MAX {wire['inline_bytes_max']}u", "typedef enum wa_frame {"]
     o += [f"    WA_FRAME_{n} = {v}," for n, v in wire["enums"]["frame"].items()]
     o += ["} wa_frame;", "const char *wa__frame_name(uint32_t v); /* NULL when unknown */", "typedef enum wa_wire_flag {"]
     o += [f"    WA_WIRE_{n} = {v}," for n, v in wire["enums"]["wire_flag"].items()] + ["} wa_wire_flag;", ""]
@@ -127,7 +127,7 @@ def base_c():
 
 
 def page_js():
-    o = [f"// {HEAD}", f"export const WIRE = {json.dumps({k: wire[k] for k in ('magic', 'version', 'header_bytes', 'meta_bytes_max', 'body_bytes_max')})};",
+    o = [f"// {HEAD}", f"export const WIRE = {json.dumps({k: wire[k] for k in ('magic', 'version', 'header_bytes', 'meta_bytes_max', 'body_bytes_max', 'inline_bytes_max')})};",
          f"export const FRAME = {json.dumps(wire['enums']['frame'])};", f"export const WIRE_FLAG = {json.dumps(wire['enums']['wire_flag'])};"]
     for e, vals in plan["enums"].items():
         o.append(f"export const {e.upper()} = {json.dumps(vals)};")

@@ -491,12 +491,13 @@ typedef struct wa_nn_op_info {
 } wa_nn_op_info;
 const wa_nn_op_info *wa__nn_op_info(uint32_t op); /* never NULL */
 
-/* Frames between host and page: one binary WebSocket message each. 32-byte little-endian header, then the payload: magic u32 'WAF1', type u16, flags u16, job u64, seq u32, meta_length u32 (bytes after the header: JSON, or what a flag says), body_length u64 (bytes after the meta). header+meta+body == message length exactly. A RUN whose seq is not 0 is remembered by the page under that number until its plan is unloaded; with flag AGAIN it has no meta and repeats the one remembered, so that a run in a loop carries raw bytes only. A RESULT with flag PACKED has 24 bytes of meta in place of JSON: device_ms f64, gpu_ms f64 (< 0 unknown), dispatches u32, submits u32. */
+/* Frames between host and page: one binary WebSocket message each. 32-byte little-endian header, then the payload: magic u32 'WAF1', type u16, flags u16, job u64, seq u32, meta_length u32 (bytes after the header: JSON, or what a flag says), body_length u64 (bytes after the meta). header+meta+body == message length exactly. A RUN whose seq is not 0 is remembered by the page under that number until its plan is unloaded; with flag AGAIN it has no meta and repeats the one remembered, so that a run in a loop carries raw bytes only. A RESULT with flag PACKED has 24 bytes of meta in place of JSON: device_ms f64, gpu_ms f64 (< 0 unknown), dispatches u32, submits u32. A write of a RUN that is longer than inline_bytes_max has no bytes in the body: the page fetches <path of the load>/b<job>.<index of the write>, which comes faster than WebSocket frames. (The other way frames are the faster ones: posting 20 MB took three times as long.) */
 #define WA_WIRE_MAGIC 827736407u
-#define WA_WIRE_VERSION 2
+#define WA_WIRE_VERSION 3
 #define WA_WIRE_HEADER_BYTES 32
 #define WA_WIRE_META_BYTES_MAX 67108864u
 #define WA_WIRE_BODY_BYTES_MAX 67108864u
+#define WA_WIRE_INLINE_BYTES_MAX 262144u
 typedef enum wa_frame {
     WA_FRAME_HELLO = 1,
     WA_FRAME_WELCOME = 2,

@@ -65,6 +65,16 @@ typedef struct bridge_load {
 
 typedef enum bridge_state { BRIDGE_NEW, BRIDGE_READY, BRIDGE_DEAD } bridge_state;
 
+/* Bytes that a run writes; long ones are fetched by the page while the run may be given up already. */
+typedef struct bridge_blob {
+    atomic_uint refs;
+    size_t size;
+    uint8_t bytes[];
+} bridge_blob;
+bridge_blob *wa__blob_new(size_t size); /* one reference; zeroed; NULL when out of memory */
+void wa__blob_drop(bridge_blob *b);     /* NULL is legal */
+enum { BRIDGE_BLOBS_MAX = 64 };
+
 /* A frame sent that waits for its answer. The runner's thread owns it until released. */
 typedef struct bridge_job {
     uint64_t id;   /* 0: free */
@@ -77,6 +87,8 @@ typedef struct bridge_job {
     wa_buf body;
     wa_run_progress progress;
     uint32_t progress_count;
+    bridge_blob *blobs[BRIDGE_BLOBS_MAX]; /* the page may fetch; NULL: in the body */
+    uint32_t blob_count;
     /* the runner's thread, of a run in flight: */
     uint32_t handle, entry;
     uint64_t want_bytes;
@@ -151,8 +163,9 @@ void wa__session_sweep(wa_bridge_host *h);
 bool wa__session_on_message(bridge_session *s, const uint8_t *bytes, size_t n, bool binary);
 void wa__session_die(bridge_session *s, wa_status status, const char *reason);
 /* Sends a job: *out is the runner's until wa__session_release. type as for wa__wire_header; meta is stolen, NULL
- * for none. WA_LIMIT when BRIDGE_JOBS_MAX are under way. */
-wa_status wa__session_send(bridge_session *s, uint32_t type, uint32_t want, uint32_t seq, json_t *meta, const wa_str *body, uint32_t body_count,
+ * for none. blobs: the parts of the body, at most BRIDGE_BLOBS_MAX; long ones wait for the page to fetch them.
+ * WA_LIMIT when BRIDGE_JOBS_MAX are under way. */
+wa_status wa__session_send(bridge_session *s, uint32_t type, uint32_t want, uint32_t seq, json_t *meta, bridge_blob *const *blobs, uint32_t blob_count,
                            bridge_job **out, wa_error *err) WA_MUST_CHECK;
 /* Waits for its reply, which job->reply and job->body then hold. A job that is cancelled or misses its deadline
  * ends the session with it. */

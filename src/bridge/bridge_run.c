@@ -7,13 +7,13 @@
 #include "base/checked.h"
 #include "base/os.h"
 
-enum { PARTS_MAX = 64, WORDS_HEAD = 4, WORDS_WRITE = 3, WORDS_READ = 5, WORDS_MAX = WORDS_HEAD + PARTS_MAX * (WORDS_WRITE + WORDS_READ) };
+enum { PARTS_MAX = BRIDGE_BLOBS_MAX, WORDS_HEAD = 4, WORDS_WRITE = 3, WORDS_READ = 5, WORDS_MAX = WORDS_HEAD + PARTS_MAX * (WORDS_WRITE + WORDS_READ) };
 
 /* One RUN frame in the making: what to write, which page segments to replay, what to read. */
 typedef struct step {
     uint64_t writes[PARTS_MAX][WORDS_WRITE]; /* buffer, offset, bytes */
     uint64_t reads[PARTS_MAX][WORDS_READ];   /* buffer, offset, bytes, readback buffer or WA_NONE, offset there */
-    wa_str parts[PARTS_MAX]; /* a write's bytes each */
+    bridge_blob *parts[PARTS_MAX]; /* a write's bytes each */
     uint32_t part_count, read_count;
     uint32_t first, count; /* segments */
 } step;
@@ -21,7 +21,7 @@ typedef struct step {
 static void step_begin(step *st) { st->part_count = st->read_count = st->first = st->count = 0; }
 static void step_done(step *st)
 {
-    for (uint32_t i = 0; i < st->part_count; i++) wa__free((void *)(uintptr_t)st->parts[i].ptr);
+    for (uint32_t i = 0; i < st->part_count; i++) wa__blob_drop(st->parts[i]);
     st->part_count = 0;
 }
 
@@ -30,12 +30,12 @@ static void *step_write(step *st, uint32_t buffer, uint64_t offset, uint64_t n)
 {
     uint64_t padded = wa__align_up(n, 4);
     if (st->part_count == PARTS_MAX || padded > WA_WIRE_BODY_BYTES_MAX) return NULL;
-    void *p = wa__alloc(1, padded ? (size_t)padded : 4);
+    bridge_blob *p = wa__blob_new((size_t)padded);
     if (!p) return NULL;
     const uint64_t words[WORDS_WRITE] = {buffer, offset, padded};
     memcpy(st->writes[st->part_count], words, sizeof words);
-    st->parts[st->part_count++] = (wa_str){p, (size_t)padded};
-    return p;
+    st->parts[st->part_count++] = p;
+    return p->bytes;
 }
 
 static bool step_read(step *st, uint32_t buffer, uint64_t offset, uint64_t n, uint32_t staging, uint64_t staging_offset)

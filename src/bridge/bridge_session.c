@@ -7,6 +7,26 @@
 
 enum { POLL_MS = 20, CANCEL_GRACE_MS = 1000 };
 
+bridge_blob *wa__blob_new(size_t size)
+{
+    bridge_blob *b = size < SIZE_MAX - sizeof *b ? wa__alloc(1, sizeof *b + size) : NULL;
+    if (!b) return NULL;
+    atomic_init(&b->refs, 1);
+    b->size = size;
+    return b;
+}
+
+void wa__blob_drop(bridge_blob *b)
+{
+    if (b && atomic_fetch_sub(&b->refs, 1) == 1) wa__free(b);
+}
+
+static void drop_blobs(bridge_job *j)
+{
+    for (uint32_t i = 0; i < j->blob_count; i++) wa__blob_drop(j->blobs[i]);
+    j->blob_count = 0;
+}
+
 bridge_session *wa__session_new(wa_bridge_host *h, wa_ws *ws)
 {
     bridge_session *s = wa__alloc(1, sizeof *s);
@@ -31,6 +51,7 @@ void wa__session_free(bridge_session *s)
     json_decref(s->hello);
     for (uint32_t i = 0; i < BRIDGE_JOBS_MAX; i++) {
         json_decref(s->jobs[i].reply);
+        drop_blobs(&s->jobs[i]);
         wa__buf_done(&s->jobs[i].body);
     }
     wa__free(s->memories);
@@ -349,14 +370,31 @@ void wa__session_release(bridge_session *s, bridge_job *j)
     if (!j) return;
     pthread_mutex_lock(&s->mutex);
     j->id = 0;
+    drop_blobs(j);
     json_decref(j->reply);
     j->reply = NULL;
     pthread_mutex_unlock(&s->mutex);
 }
 
-wa_status wa__session_send(bridge_session *s, uint32_t type, uint32_t want, uint32_t seq, json_t *meta, const wa_str *body, uint32_t body_count,
+/* Long ones stay with the job, the others make the body. */
+static uint32_t sort_blobs(bridge_job *j, bridge_blob *const *blobs, uint32_t count, wa_str *body)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        bool fetched = blobs[i]->size > WA_WIRE_INLINE_BYTES_MAX;
+        if (fetched) atomic_fetch_add(&blobs[i]->refs, 1);
+        else body[n++] = (wa_str){(const char *)blobs[i]->bytes, blobs[i]->size};
+        j->blobs[i] = fetched ? blobs[i] : NULL;
+    }
+    j->blob_count = count;
+    return n;
+}
+
+wa_status wa__session_send(bridge_session *s, uint32_t type, uint32_t want, uint32_t seq, json_t *meta, bridge_blob *const *blobs, uint32_t blob_count,
                            bridge_job **out, wa_error *err)
 {
+    wa_str body[BRIDGE_BLOBS_MAX];
+    uint32_t body_count = 0;
     char *text = meta ? json_dumps(meta, JSON_COMPACT) : NULL;
     bool dumped = !meta || text;
     json_decref(meta);
@@ -364,6 +402,7 @@ wa_status wa__session_send(bridge_session *s, uint32_t type, uint32_t want, uint
     pthread_mutex_lock(&s->mutex);
     bridge_job *j = new_job(s, want, err);
     wa_status none = s->state == BRIDGE_READY ? WA_LIMIT : s->dead_status ? s->dead_status : WA_PROTOCOL;
+    if (j) body_count = sort_blobs(j, blobs, blob_count, body);
     pthread_mutex_unlock(&s->mutex);
     wa_status st = j ? send_frame(s, type, j->id, seq, text, body, body_count, err) : none;
     free(text);

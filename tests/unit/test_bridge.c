@@ -74,7 +74,7 @@ static void conversions(void **state)
 }
 
 /* --- a page played by hand, through sessions without a socket --------------------------------- */
-static const char HELLO[] = "{\"token\":\"%s\",\"wire\":2,\"webgpu\":true,\"worker\":true,\"limits\":{\"maxBufferSize\":1073741824,"
+static const char HELLO[] = "{\"token\":\"%s\",\"wire\":3,\"webgpu\":true,\"worker\":true,\"limits\":{\"maxBufferSize\":1073741824,"
                             "\"maxStorageBufferBindingSize\":134217728},\"features\":[\"shader-f16\"],\"adapter\":{\"vendor\":\"acme\",\"software\":false},"
                             "\"brands\":[{\"brand\":\"Chromium\",\"version\":\"1\"}],\"user_agent\":\"X Chrome/156.0.1.2 Y\"}";
 
@@ -254,6 +254,18 @@ static void several_jobs(void **state)
     assert_memory_equal(a->body.ptr, "one", 3);
     wa__session_release(s, a);
     wa__session_release(s, b);
+    /* A long part stays with its job, for the page to fetch. */
+    bridge_blob *blobs[2] = {wa__blob_new(8), wa__blob_new(WA_WIRE_INLINE_BYTES_MAX + 4)};
+    assert_true(blobs[0] && blobs[1]);
+    st = wa__session_send(s, WA_FRAME_RUN, WA_FRAME_RESULT, 0, NULL, blobs, 2, &a, &err);
+    assert_ok(st, err);
+    assert_null(a->blobs[0]);
+    assert_ptr_equal(a->blobs[1], blobs[1]);
+    assert_int_equal(atomic_load(&blobs[1]->refs), 2);
+    wa__session_release(s, a);
+    assert_int_equal(atomic_load(&blobs[1]->refs), 1);
+    wa__blob_drop(blobs[0]);
+    wa__blob_drop(blobs[1]);
     for (int i = 0; i < BRIDGE_JOBS_MAX; i++) {
         st = wa__session_send(s, WA_FRAME_RUN, WA_FRAME_RESULT, 0, NULL, NULL, 0, &more[i], &err);
         assert_ok(st, err);
