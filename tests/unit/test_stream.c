@@ -1,5 +1,6 @@
 /* Texts without end through the public API, on the CPU: order, windows, pauses, cancellation, bad sources. The model
  * is the tiny one among the fixtures. */
+#include "base/os.h"
 #include "tests.h"
 #include "webaccel/webaccel.h"
 #include <stdatomic.h>
@@ -51,9 +52,11 @@ static void row(void *user, size_t index, const float *vector, size_t count)
     if (s->cancel_at && s->rows == s->cancel_at) wa_accelerator_cancel(s->a);
 }
 
+static char home[64]; /* of the test under way */
+
 static wa_accelerator *make(void)
 {
-    char home[] = "/tmp/wa-stream-XXXXXX";
+    snprintf(home, sizeof home, "/tmp/wa-stream-XXXXXX");
     assert_non_null(mkdtemp(home));
     wa_accelerator_options o = WA_ACCELERATOR_OPTIONS_INIT;
     o.home = home;
@@ -62,6 +65,13 @@ static wa_accelerator *make(void)
     wa_error err = {0};
     assert_ok(wa_accelerator_create(&o, &a, &err), err);
     return a;
+}
+
+static void end(wa_accelerator *a)
+{
+    wa_error err = {0};
+    wa_accelerator_free(a);
+    assert_ok(wa__os_remove_tree(home, &err), err);
 }
 
 static wa_accelerate_options options(source *s)
@@ -107,7 +117,7 @@ static void order(void **state)
         wa_result_free(r);
     }
     free(s.kept);
-    wa_accelerator_free(s.a);
+    end(s.a);
 }
 
 /* An array of more texts than one run takes is a stream too, and keeps its rows. */
@@ -131,7 +141,7 @@ static void kept(void **state)
     assert_int_equal(wa_result_output(r, 0)->type.dims[0], N);
     assert_int_equal(wa_result_output(r, 0)->type.dims[1], ROW_FLOATS);
     wa_result_free(r);
-    wa_accelerator_free(s.a);
+    end(s.a);
 }
 
 static void pauses_and_ends(void **state)
@@ -154,7 +164,7 @@ static void pauses_and_ends(void **state)
     s = (source){.a = s.a, .count = 10};
     o.runs = 2;
     assert_int_equal(wa_accelerate(s.a, &o, &r, &err), WA_INVALID_ARGUMENT);
-    wa_accelerator_free(s.a);
+    end(s.a);
 }
 
 static void cancelled(void **state)
@@ -169,7 +179,7 @@ static void cancelled(void **state)
     char want[64];
     snprintf(want, sizeof want, "after %zu texts", s.rows);
     assert_non_null(strstr(err.message, want));
-    wa_accelerator_free(s.a);
+    end(s.a);
 }
 
 int main(void)
