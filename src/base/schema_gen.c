@@ -266,6 +266,7 @@ static const wa_op_info op_table[WA_OP_COUNT] = {
     [431] = {"LinearScan", "wa", 3, 6, 2, false, true, false, false, 0, "LinearScan"},
     [432] = {"Philox", "wa", 0, 0, 1, false, false, false, true, 0, "Philox"},
     [420] = {"DequantizeBlocks", "wa", 2, 4, 1, false, false, false, false, 0, "DequantizeBlocks"},
+    [421] = {"MatMulBlocks", "wa", 2, 4, 1, false, false, false, false, 0, "MatMulBlocks"},
     [271] = {"TfIdfVectorizer", "", 1, 1, 1, false, false, false, false, 0, "TfIdfVectorizer"},
 };
 

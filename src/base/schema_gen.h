@@ -270,6 +270,7 @@ typedef enum wa_op {
     WA_OP_LinearScan = 431,
     WA_OP_Philox = 432,
     WA_OP_DequantizeBlocks = 420,
+    WA_OP_MatMulBlocks = 421,
     WA_OP_TfIdfVectorizer = 271,
     WA_OP_COUNT = 433
 } wa_op;
@@ -285,6 +286,7 @@ typedef enum wa_op {
  * Recurrence: the steps of RNN (kind 0), GRU (1), LSTM (2) after their input projection: xw [s,b,D*G*H] (biases added; gates in ONNX's order), r [D,H,G*H] (transposed weights), extra [D,H] (GRU: the hidden gate's own bias, used after the reset gate when linear_before_reset) or [D,3*H] (LSTM peepholes i, o, f), lens [b] int, state [D,b,H] or (LSTM, h then c) [D,b,2*H]; y [s,D,b,H], last state shaped as state. direction 0 forward, 1 reverse, 2 both; acts INTS and alphas, betas FLOATS D*F (wa_act_rnn of kernels/recurrence.h); clip (0: none), linear_before_reset, input_forget
  * LinearScan: the steps of LinearAttention: q [b,t,hq*dk], k [b,t,h*dk], v [b,t,h*dv], state [b,h,dk,dv]?, decay [b,t,h*dk or h]?, beta [b,t,h or 1]?; q_heads, heads, scale, delta (0, 1), 32-bit floats; o [b,t,hq*dv], last state [b,h,dk,dv]
  * Philox: f32 random numbers by Philox 4x32-10, the same on every target: element i is word i%4 of block i/4 under the key seed. dims INTS; normal 0: low + (high-low)*u, 1: low + high*n (mean low, deviation high); seed INT
+ * MatMulBlocks: A[..,M,K] x weights in blocks of codes (words u32, base/quant_block.h), + bias[N]?, + residual[..,M,N]?; bits 8 or 4, act and alpha as FusedMatMul. Activations become 8 bits. Made by the planner at 8 and 4 bits on the CPU only
  * DequantizeBlocks: codes u8, scales [rows,blocks] float, zero points?, g_idx int [cols]?: [rows,cols] of the scales' type, (code - zero)*scale. A row of codes takes count(codes)/rows bytes, 8/bits codes a byte, low bits first (high_first=1: high ones). bits 2, 4, 8; column c is in block c/block, or g_idx[c]. Zero points: packed as codes, each row in whole bytes, or floats [rows,blocks], or none: attribute zero (default 0) for all. table 1 (FP4), 2 (NF4) of bitsandbytes: the code's level instead, no zero point. Large constants stay packed on every target
  * AxisTaps: x, at i32 [O,T], weight f32 [O,T]; axis. result[.., o, ..] = sum over t of weight[o,t] * x[.., at[o,t], ..]: an interpolation along one axis, made from Resize
  * QkvAttention: qkv [b,s,3*h*d] (q then k then v in the last axis), bias as in Attention; num_heads, scale, guard

@@ -42,7 +42,10 @@ static wa_status dequantize_blocks(wa_infer *f)
     return WA_OK;
 }
 
+/* The planner's own: graphs do not have it, and its N stands in its result alone. */
+static wa_status matmul_blocks(wa_infer *f) { return wa__infer_bad(f, "it stands in plans only"); }
+
 const wa_shape_entry wa__shapes_quant[] = {
-    {WA_OP_QuantizeLinear, quantize}, {WA_OP_DequantizeLinear, dequantize}, {WA_OP_DequantizeBlocks, dequantize_blocks},
+    {WA_OP_QuantizeLinear, quantize}, {WA_OP_DequantizeLinear, dequantize}, {WA_OP_DequantizeBlocks, dequantize_blocks}, {WA_OP_MatMulBlocks, matmul_blocks},
     {WA_OP_NONE, NULL},
 };

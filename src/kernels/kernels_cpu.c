@@ -4,7 +4,7 @@
 static wa_kernel_fn find(wa_op op)
 {
     static const wa_kernel_entry *const tables[] = {wa__ref_shape, wa__ref_index, wa__ref_elementwise, wa__ref_reduce, wa__ref_matmul, wa__ref_fused, wa__ref_conv, wa__ref_pool, wa__ref_sample,
-                                                   wa__ref_recurrence, wa__ref_signal, wa__ref_quant, wa__ref_scatter, wa__ref_select};
+                                                   wa__ref_recurrence, wa__ref_signal, wa__ref_quant, wa__ref_scatter, wa__ref_select, wa__ref_matmul_blocks};
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
         for (const wa_kernel_entry *e = tables[t]; e->op != WA_OP_NONE; e++)
             if (e->op == op) return e->fn;

@@ -17,7 +17,7 @@ typedef struct wa_kernel_entry {
 extern const wa_kernel_entry wa__ref_shape[], wa__ref_index[], wa__ref_elementwise[], wa__ref_reduce[], wa__ref_matmul[], wa__ref_fused[], wa__ref_conv[];
 extern const wa_kernel_entry wa__ref_pool[], wa__ref_sample[];
 extern const wa_kernel_entry wa__ref_recurrence[], wa__ref_signal[], wa__ref_quant[];
-extern const wa_kernel_entry wa__ref_scatter[], wa__ref_select[];
+extern const wa_kernel_entry wa__ref_scatter[], wa__ref_select[], wa__ref_matmul_blocks[];
 
 /* Runs a reference; packed elements (4 and 2 bits) are given to it a byte each, but to the operators
  * that know them (kernels_packed.c). */

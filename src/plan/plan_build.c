@@ -518,7 +518,7 @@ static wa_status plan_of(const wa_graph *g, const uint32_t *part, const wa_plan_
 {
     wa_plan_builder b = {.g = g, .part = part, .o = o, .err = err, .t = o->target, .host_weights = WA_NONE, .gpu_weights = WA_NONE};
     if (!b.t.limit_buffer) b.t.limit_buffer = WA_PLAN_BUFFER_LIMIT;
-    if (!b.t.limit_binding) b.t.limit_binding = WA_PLAN_BINDING_LIMIT;
+    if (!b.t.limit_binding) b.t.limit_binding = b.t.target == WA_TARGET_CPU ? (uint64_t)1 << 46 : WA_PLAN_BINDING_LIMIT;
     if (!b.t.workgroup_bytes) b.t.workgroup_bytes = WA_PLAN_WORKGROUP_BYTES;
     if (!b.t.invocations) b.t.invocations = 256;
     b.info.params_buffer = WA_NONE;

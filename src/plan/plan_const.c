@@ -141,7 +141,7 @@ static wa_status host_buffer(wa_plan_builder *b)
 }
 
 /* Takes `bytes` at the end of the host's weight buffer. */
-static wa_status host_take(wa_plan_builder *b, uint64_t bytes, uint64_t *offset)
+wa_status wa__plan_host_take(wa_plan_builder *b, uint64_t bytes, uint64_t *offset)
 {
     WA_TRY(host_buffer(b));
     wa_plan_buffer *buf = (wa_plan_buffer *)b->sec[WA_SEC_BUFFERS].ptr + b->host_weights;
@@ -201,7 +201,7 @@ wa_status wa__plan_const_cpu(wa_plan_builder *b, uint32_t value)
         return WA_OK;
     }
     uint64_t bytes = wa__align_up(e.rows * e.cols * wa__dtype_size(e.dtype), 4);
-    WA_TRY(host_take(b, bytes, &place->offset[WA_MEM_CPU]));
+    WA_TRY(wa__plan_host_take(b, bytes, &place->offset[WA_MEM_CPU]));
     place->buffer[WA_MEM_CPU] = b->host_weights;
     for (uint32_t i = 0; i < e.count; i++) WA_TRY(host_piece(b, &e, &e.piece[i], place->offset[WA_MEM_CPU], bytes));
     return WA_OK;
@@ -214,7 +214,7 @@ wa_status wa__plan_const_cpu(wa_plan_builder *b, uint32_t value)
 wa_status wa__plan_host_panels(wa_plan_builder *b, const wa_plan_pieces *e, uint32_t bits, uint64_t bytes, uint32_t *out)
 {
     uint64_t offset;
-    WA_TRY(host_take(b, bytes, &offset));
+    WA_TRY(wa__plan_host_take(b, bytes, &offset));
     *out = (uint32_t)b->sec[WA_SEC_WEIGHTS].count;
     for (uint32_t i = 0; i < e->count; i++) {
         const wa_plan_piece *piece = &e->piece[i];
@@ -232,5 +232,39 @@ wa_status wa__plan_host_panels(wa_plan_builder *b, const wa_plan_pieces *e, uint
         w->p[2] = (uint32_t)piece->cols;
         w->p[3] = piece->transposed;
     }
+    return WA_OK;
+}
+
+/* A product's weight as f16: in place where the file has it so, else made at load. */
+wa_status wa__plan_const_half(wa_plan_builder *b, const wa_plan_pieces *e, wa_plan_operand *o)
+{
+    const wa_value *first = &b->g->values[e->piece[0].value];
+    uint64_t bytes = wa__align_up(e->rows * e->cols * 2, 4), base;
+    wa_plan_weight *w;
+    o->dtype = WA_F16;
+    if (e->count == 1 && !e->piece[0].transposed && first->type.dtype == WA_F16 && (first->source < 0 || first->offset % 2 == 0)) {
+        WA_TRY(wa__plan_weight_add(b, first, WA_NONE, &w));
+        o->kind = WA_OPERAND_WEIGHT;
+        o->index = (uint32_t)b->sec[WA_SEC_WEIGHTS].count - 1;
+        return WA_OK;
+    }
+    WA_TRY(wa__plan_host_take(b, bytes, &base));
+    for (uint32_t i = 0; i < e->count; i++) {
+        const wa_plan_piece *p = &e->piece[i];
+        const wa_value *v = &b->g->values[p->value];
+        uint64_t before = p->row * e->cols * 2;
+        WA_TRY(wa__plan_weight_add(b, v, b->host_weights, &w));
+        w->dst_offset = base + before;
+        w->dst_length = bytes - before;
+        w->transform = p->transposed ? WA_TRANSFORM_TRANSPOSE2D_F16 : e->count > 1 ? WA_TRANSFORM_COPY2D_F16 : WA_TRANSFORM_TO_F16;
+        if (w->transform == WA_TRANSFORM_TO_F16) continue;
+        w->p[0] = (uint32_t)p->rows;
+        w->p[1] = (uint32_t)p->cols;
+        w->p[2] = v->type.dtype;
+        w->p[3] = (uint32_t)e->cols;
+        w->p[4] = (uint32_t)p->col;
+    }
+    o->index = b->host_weights;
+    o->offset = base;
     return WA_OK;
 }

@@ -1,5 +1,5 @@
 /* CPU lowering: one call a node, operands in arena blocks or weights, attributes copied. */
-#include "plan/plan_int.h"
+#include "plan/plan_gpu_product.h"
 
 static wa_status copy_attr(wa_plan_builder *b, const wa_attr *a)
 {
@@ -53,7 +53,19 @@ static bool packs(const wa_plan_builder *b, const wa_kernel_args *a, uint32_t i,
     return true;
 }
 
-static wa_status push_input(wa_plan_builder *b, const wa_kernel_args *a, uint32_t i, uint32_t value)
+/* A product's weight that stays f16: odd widths apart, whose parts would begin within a word. */
+static bool keeps_half(const wa_plan_builder *b, const wa_kernel_args *a, uint32_t i, uint32_t root, wa_plan_pieces *e)
+{
+    bool product = a->op == WA_OP_MatMul || a->op == WA_OP_Gemm || a->op == WA_OP_FusedMatMul;
+    if (!product || i != 1 || !wa__plan_pieces(b->g, root, e) || e->dtype != WA_F32 || (e->count > 1 && e->cols % 2)) return false;
+    for (uint32_t k = 0; k < e->count; k++) {
+        wa_dtype d = b->g->values[e->piece[k].value].type.dtype;
+        if (d != WA_F32 && d != WA_F16 && d != WA_BF16) return false;
+    }
+    return true;
+}
+
+static wa_status push_input(wa_plan_builder *b, const wa_kernel_args *a, uint32_t i, uint32_t value, uint32_t bits)
 {
     if (value == WA_NONE) return push_operand(b, NULL) ? WA_OK : wa__no_memory(b->err, "the plan");
     if (wa__plan_empty(b, value) && b->g->values[b->root[value]].kind != WA_VALUE_CONST) WA_TRY(wa__plan_empty_block(b, WA_MEM_CPU, value));
@@ -67,6 +79,7 @@ static wa_status push_input(wa_plan_builder *b, const wa_kernel_args *a, uint32_
     }
     wa_plan_pieces e;
     size_t packed;
+    if (bits == 16 && keeps_half(b, a, i, root, &e)) return wa__plan_const_half(b, &e, o);
     if (packs(b, a, i, root, &e, &packed)) {
         o->kind = WA_OPERAND_WEIGHT;
         return wa__plan_host_panels(b, &e, wa__kernel_prepare_bits(a, i), packed, &o->index);
@@ -126,10 +139,10 @@ static uint64_t traffic(const wa_graph *g, const wa_node *n)
     return sum + out;
 }
 
-static wa_status fill_call(wa_plan_builder *b, const wa_node *n, const wa_kernel_args *a, wa_text label)
+static wa_status fill_call(wa_plan_builder *b, const wa_node *n, const wa_kernel_args *a, wa_text label, uint32_t bits)
 {
     uint32_t operand_first = (uint32_t)b->sec[WA_SEC_OPERANDS].count, attr_first = (uint32_t)b->sec[WA_SEC_ATTRS].count;
-    for (uint32_t i = 0; i < n->input_count; i++) WA_TRY(push_input(b, a, i, n->inputs[i]));
+    for (uint32_t i = 0; i < n->input_count; i++) WA_TRY(push_input(b, a, i, n->inputs[i], bits));
     for (uint32_t i = 0; i < n->output_count; i++) WA_TRY(push_output(b, n->outputs[i]));
     for (uint32_t i = 0; i < a->attr_count; i++) WA_TRY(copy_attr(b, &a->attrs[i]));
     size_t scratch = wa__kernel_scratch(a);
@@ -161,6 +174,39 @@ static wa_status narrow_weights(const wa_plan_builder *b, wa_kernel_args *a, wa_
     return WA_OK;
 }
 
+/* A product whose weight is blocks of codes. */
+static wa_status blocks_call(wa_plan_builder *b, const wa_node *n, const wa_kernel_args *a, wa_text label, const wa_gpu_product *p, uint32_t bits)
+{
+    uint32_t operand_first = (uint32_t)b->sec[WA_SEC_OPERANDS].count, attr_first = (uint32_t)b->sec[WA_SEC_ATTRS].count;
+    uint64_t offset, words;
+    WA_TRY(wa__plan_host_blocks(b, p->b, p->trans_b, bits, &offset, &words));
+    WA_TRY(push_input(b, a, 0, p->a, 0));
+    wa_tensor_type type = {WA_U32, 1, {(int64_t)words}};
+    wa_plan_operand *o = push_operand(b, &type);
+    if (!o) return wa__no_memory(b->err, "the plan");
+    o->index = b->host_weights;
+    o->offset = offset;
+    WA_TRY(push_input(b, a, 2, p->bias, 0));
+    WA_TRY(push_input(b, a, 3, p->residual, 0));
+    WA_TRY(push_output(b, n->outputs[0]));
+    const wa_attr attrs[] = {{.name = WA_STR("bits"), .kind = WA_ATTR_KIND_INT, .i = bits}, {.name = WA_STR("act"), .kind = WA_ATTR_KIND_INT, .i = p->act},
+                             {.name = WA_STR("alpha"), .kind = WA_ATTR_KIND_FLOAT, .f = p->alpha}};
+    for (unsigned i = 0; i < 3; i++) WA_TRY(copy_attr(b, &attrs[i]));
+    wa_plan_call *c = wa__plan_push(b, WA_SEC_CALLS);
+    if (!c) return wa__no_memory(b->err, "the plan");
+    *c = (wa_plan_call){.op = WA_OP_MatMulBlocks, .opset = 1, .operand_first = operand_first, .in_count = 4, .out_count = 1, .attr_first = attr_first, .attr_count = 3,
+                        .label = label, .flops = wa__plan_node_flops(b->g, n), .bytes = words * 4 + (p->m * p->k + p->m * p->n) * 4};
+    b->step++;
+    return WA_OK;
+}
+
+static bool has_blocks(wa_plan_builder *b, uint32_t node, wa_gpu_product *p)
+{
+    const wa_node *n = &b->g->nodes[node];
+    return wa__gpu_type(b, n->inputs[0])->dtype == WA_F32 && wa__gpu_type(b, n->outputs[0])->dtype == WA_F32 && wa__gpu_packed_product(b, n, p) &&
+           wa__gpu_has_blocks(b, node, p->b, p->trans_b);
+}
+
 wa_status wa__plan_cpu_node(wa_plan_builder *b, uint32_t node)
 {
     const wa_node *n = &b->g->nodes[node];
@@ -170,10 +216,12 @@ wa_status wa__plan_cpu_node(wa_plan_builder *b, uint32_t node)
     WA_TRY(wa__plan_node_text(b, node, &label));
     WA_TRY(make_args(b, n, &a, &views));
     wa_attr *attrs = NULL;
+    wa_gpu_product p;
     wa_status s = WA_OK;
     bool product = n->op == WA_OP_MatMul || n->op == WA_OP_Gemm || n->op == WA_OP_FusedMatMul;
-    if (product && b->t.target == WA_TARGET_CPU && wa__plan_weight_bits(b, node) == 8) s = narrow_weights(b, &a, &attrs);
-    if (s == WA_OK) s = fill_call(b, n, &a, label);
+    uint32_t bits = product && b->t.target == WA_TARGET_CPU ? wa__plan_weight_bits(b, node) : 0;
+    if (bits == 8) s = narrow_weights(b, &a, &attrs);
+    if (s == WA_OK) s = bits == 4 && has_blocks(b, node, &p) ? blocks_call(b, n, &a, label, &p, bits) : fill_call(b, n, &a, label, bits);
     wa__free(attrs);
     wa__free(views);
     return s;
@@ -184,7 +232,7 @@ wa_status wa__plan_cpu_copy(wa_plan_builder *b, uint32_t value, uint32_t block)
     uint32_t first = (uint32_t)b->sec[WA_SEC_OPERANDS].count;
     const wa_tensor_type *t = &b->g->values[value].type;
     wa_kernel_args a = {.op = WA_OP_Identity};
-    WA_TRY(push_input(b, &a, 0, value));
+    WA_TRY(push_input(b, &a, 0, value, 0));
     if (!push_operand(b, t)) return wa__no_memory(b->err, "the plan");
     WA_TRY(wa__plan_fix_add(b, WA_SEC_OPERANDS, last_operand(b), WA_MEM_CPU, block, 0, 0));
     wa_plan_call *c = wa__plan_push(b, WA_SEC_CALLS);

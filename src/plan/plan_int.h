@@ -125,7 +125,7 @@ typedef struct wa_plan_builder {
     wa_plan_vec blocks[WA_MEM_COUNT]; /* wa_plan_block */
     wa_plan_vec conflicts;  /* wa_plan_conflict, GPU */
     wa_plan_vec fixes;      /* wa_plan_fix */
-    wa_plan_vec blocks_of_codes, narrowed; /* weights and activations of few bits, see plan_gpu_blocks.c */
+    wa_plan_vec blocks_of_codes, narrowed; /* weights and activations of few bits, see plan_blocks.c */
     wa_plan_vec packed;     /* GPU weights made so far, see plan_gpu.c */
     wa_plan_vec norms;      /* wa_gpu_norm: norms without a dispatch (plan_gpu_norms.c) */
     uint8_t *taken;         /* per node: a dispatch of another node does its work */
@@ -170,6 +170,10 @@ bool wa__plan_view_op(wa_op op);
 /* Puts a constant expression where CPU calls find it; fills the place. */
 wa_status wa__plan_const_cpu(wa_plan_builder *b, uint32_t value);
 /* Records that pack a constant for a kernel, in the host's weight buffer; out: the first of e->count. */
+wa_status wa__plan_host_take(wa_plan_builder *b, uint64_t bytes, uint64_t *offset); /* room in the host's weight buffer */
+wa_status wa__plan_const_half(wa_plan_builder *b, const wa_plan_pieces *e, wa_plan_operand *o);
+/* plan_blocks.c: blocks of codes in the host's weight buffer. */
+wa_status wa__plan_host_blocks(wa_plan_builder *b, uint32_t value, bool transposed, uint32_t bits, uint64_t *offset, uint64_t *words);
 wa_status wa__plan_host_panels(wa_plan_builder *b, const wa_plan_pieces *e, uint32_t bits, uint64_t bytes, uint32_t *out);
 /* A weight record of a whole constant: source, offset, length, name and dtype set, for `buffer`. */
 wa_status wa__plan_weight_add(wa_plan_builder *b, const wa_value *v, uint32_t buffer, wa_plan_weight **out);
@@ -250,7 +254,7 @@ void wa__gpu_looked_up(const wa_plan_builder *b, wa_gpu_dispatch *d, const wa_no
 /* Place for a weight; a binding of it. */
 wa_status wa__gpu_take_weight(wa_plan_builder *b, uint64_t bytes, uint32_t *buffer, uint64_t *offset);
 wa_status wa__gpu_bind_weight(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t buffer, uint64_t offset, uint64_t bytes);
-/* plan_gpu_blocks.c: whether a constant matrix (as [K,N], transposed first) or table can be blocks of codes in this
+/* plan_blocks.c: whether a constant matrix (as [K,N], transposed first) or table can be blocks of codes in this
  * node; binds it so; the activation in 8 bits; a tile of MATMUL_QUANT into spec words 5, 7, 8, 9. */
 bool wa__gpu_has_blocks(const wa_plan_builder *b, uint32_t node, uint32_t value, bool transposed);
 bool wa__gpu_has_table(const wa_plan_builder *b, uint32_t node, uint32_t value);

@@ -1,12 +1,13 @@
-/* WebGPU lowering of weights held as blocks of 8 or 4 bit codes (base/quant_block.h): which constants can be, their
- * places in the weight buffers, and activations brought to 8 bits once for all products that read them.
- * In: a plan of 8 or 4 bits. Out: bindings and dispatches. Called by the rows of products and look-ups. */
+/* Weights held as blocks of 8 or 4 bit codes (base/quant_block.h), on WebGPU and on the CPU: which constants can be,
+ * their places in the weight buffers, and, on WebGPU, activations brought to 8 bits once for all products that read
+ * them.
+ * In: a plan of 8 or 4 bits. Out: bindings and dispatches. Called by the rows of products and look-ups, and by plan_cpu.c. */
 #include "base/quant_block.h"
 #include "plan/plan_int.h"
 
 typedef struct blocks { /* a constant already on the GPU so */
     uint32_t root, buffer;
-    uint32_t form; /* bits << 1 | transposed; TABLE */
+    uint32_t form, memory; /* form: bits << 1 | transposed; TABLE */
     uint64_t offset, bytes;
 } blocks;
 typedef struct narrowed { /* an activation that lies in 8 bits as well */
@@ -77,18 +78,19 @@ static wa_status upload(wa_plan_builder *b, const blocks *k, const wa_plan_piece
     return WA_OK;
 }
 
-static wa_status make(wa_plan_builder *b, uint32_t root, bool transposed, uint32_t form, const blocks **out)
+static wa_status make(wa_plan_builder *b, uint32_t memory, uint32_t root, bool transposed, uint32_t form, const blocks **out)
 {
     wa_plan_pieces e;
     for (size_t i = 0; i < b->blocks_of_codes.count; i++) {
         *out = (blocks *)b->blocks_of_codes.ptr + i;
-        if ((*out)->root == root && (*out)->form == form) return WA_OK;
+        if ((*out)->root == root && (*out)->form == form && (*out)->memory == memory) return WA_OK;
     }
     if (!wa__plan_pieces(b->g, root, &e)) return wa__fail(b->err, WA_INTERNAL, "value %u is not a constant", root);
     uint32_t bits = form == TABLE ? 8 : form >> 1, ld = wa__quant_ld(transposed ? e.rows : e.cols);
-    blocks k = {.root = root, .form = form};
+    blocks k = {.root = root, .form = form, .memory = memory};
     k.bytes = form == TABLE ? e.rows * wa__quant_table_row(e.cols) * 4 : wa__quant_words(bits, transposed ? e.cols : e.rows, ld) * 4;
-    WA_TRY(wa__gpu_take_weight(b, k.bytes, &k.buffer, &k.offset));
+    WA_TRY(memory == WA_MEM_CPU ? wa__plan_host_take(b, k.bytes, &k.offset) : wa__gpu_take_weight(b, k.bytes, &k.buffer, &k.offset));
+    if (memory == WA_MEM_CPU) k.buffer = b->host_weights;
     for (uint32_t i = 0; i < e.count; i++) WA_TRY(upload(b, &k, &e.piece[i], transposed, bits, ld));
     blocks *kept = wa__plan_vec_push(&b->blocks_of_codes, sizeof *kept);
     if (!kept) return wa__no_memory(b->err, "the plan");
@@ -100,14 +102,23 @@ static wa_status make(wa_plan_builder *b, uint32_t root, bool transposed, uint32
 wa_status wa__gpu_read_blocks(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value, bool transposed, uint32_t bits)
 {
     const blocks *k;
-    WA_TRY(make(b, b->root[value], transposed, bits << 1 | transposed, &k));
+    WA_TRY(make(b, WA_MEM_GPU, b->root[value], transposed, bits << 1 | transposed, &k));
     return wa__gpu_bind_weight(b, d, k->buffer, k->offset, k->bytes);
+}
+
+wa_status wa__plan_host_blocks(wa_plan_builder *b, uint32_t value, bool transposed, uint32_t bits, uint64_t *offset, uint64_t *words)
+{
+    const blocks *k;
+    WA_TRY(make(b, WA_MEM_CPU, b->root[value], transposed, bits << 1 | transposed, &k));
+    *offset = k->offset;
+    *words = k->bytes / 4;
+    return WA_OK;
 }
 
 wa_status wa__gpu_read_table(wa_plan_builder *b, wa_gpu_dispatch *d, uint32_t value)
 {
     const blocks *k;
-    WA_TRY(make(b, b->root[value], false, TABLE, &k));
+    WA_TRY(make(b, WA_MEM_GPU, b->root[value], false, TABLE, &k));
     return wa__gpu_bind_weight(b, d, k->buffer, k->offset, k->bytes);
 }
 
