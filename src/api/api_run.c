@@ -237,47 +237,60 @@ static wa_status search_mixed(job *j, api_trial *t, wa_error *err)
     return WA_OK;
 }
 
-/* An output that is not finite where 32 bits give a finite one: the request goes on in mixed precision. */
+/* 16 bits will not do: the request goes on in mixed precision, and says so. t has its reference. */
+static wa_status go_mixed(job *j, api_trial *t, const char *why, wa_error *err)
+{
+    char kept[256];
+    j->shape.mixed = true;
+    WA_TRY(api_precision_search(t, &j->error, err));
+    api_precision_groups(j->shape.keep, kept, sizeof kept);
+    snprintf(j->choice.fallback, sizeof j->choice.fallback, "%s: in 32 bits are now %s", why, kept);
+    j->judged = true;
+    took_plan(j);
+    return WA_OK;
+}
+
+static bool all_finite(const wa_view *v, const api_trial *t)
+{
+    bool finite = true;
+    for (uint32_t i = 0; i < t->output_count; i++) finite = finite && api_finite(&v[i], t->rows);
+    return finite;
+}
+
+/* An output that is not finite where 32 bits give a finite one. */
 static wa_status overflowed(job *j, api_trial *t, wa_error *err)
 {
-    bool finite = true, wanted = true;
-    char kept[256];
-    for (uint32_t i = 0; i < t->output_count; i++) finite = finite && api_finite(&t->outputs[i], t->rows);
-    if (finite) return WA_OK;
+    if (all_finite(t->outputs, t)) return WA_OK;
     WA_TRY(api_reference(t, err));
-    for (uint32_t i = 0; i < t->output_count; i++) wanted = wanted && api_finite(&t->want[i], t->rows);
-    wa_status s = WA_OK;
-    if (wanted) {
-        j->shape.mixed = true;
-        s = api_precision_search(t, &j->error, err);
-        api_precision_groups(j->shape.keep, kept, sizeof kept);
-        snprintf(j->choice.fallback, sizeof j->choice.fallback, "numbers passed what 16-bit floats hold: in 32 bits are now %s", kept);
-        j->judged = true;
-        if (s == WA_OK) took_plan(j);
-    }
+    wa_status s = all_finite(t->want, t) ? go_mixed(j, t, "numbers passed what 16-bit floats hold", err) : WA_OK;
     api_reference_free(t);
     return s;
 }
 
+/* What 16 bits' rounding does not explain: an infinity on the way that a later operator hid. */
+static bool lost(const api_error *e) { return e->known && !(e->cosine >= 0.99); }
+
 /* After the first run of a request: how far it is from 32 bits, and once for a mixed plan what it keeps. */
 static wa_status judge(job *j, size_t texts, wa_error *err)
 {
-    const wa_plan *p = j->choice.session->plan;
     wa_run_control c = control(j);
     api_trial t = trial_of(j, texts, &c);
     bool fewer = j->shape.precision && j->shape.precision != 32, first = !j->judged;
+    bool half = fewer && !j->shape.mixed && !j->staged && j->choice.session->plan->info.precision == 16;
     uint32_t keep;
     if (j->staged) return WA_OK;
-    if (fewer && !j->shape.mixed && p->info.precision == 16) WA_TRY(overflowed(j, &t, err));
+    if (half) WA_TRY(overflowed(j, &t, err));
     if (!first || j->judged) return WA_OK;
     j->judged = true;
     if (j->shape.mixed) return j->error.known ? WA_OK : search_mixed(j, &t, err);
-    if (!on_or_default(j->o->precision_error, fewer) || api_precision_recall(&t, &j->error, &keep)) return WA_OK;
+    if (!on_or_default(j->o->precision_error, fewer)) return WA_OK;
+    if (api_precision_recall(&t, &j->error, &keep) && !(half && lost(&j->error))) return WA_OK;
     WA_TRY(api_reference(&t, err));
     api_precision_compare(&t, &j->error);
-    api_reference_free(&t);
     api_precision_remember(&t, &j->error);
-    return WA_OK;
+    wa_status s = half && lost(&j->error) ? go_mixed(j, &t, "16-bit floats lost the result", err) : WA_OK;
+    api_reference_free(&t);
+    return s;
 }
 
 static wa_status run_batches(job *j, bool keep, double *ms, wa_error *err)
