@@ -14,7 +14,7 @@ static const wa_gpu_tile software_tile = PLAIN(8, 32, 8, 8, 1);
 /* Shapes timed on hardware, few rows: taken for MEASURED_MIN rows on, since fewer would leave most of a tile idle. */
 #define MEASURED_MIN 9u
 static const wa_gpu_tile_row measured[] = {
-    {256, 1152, 384, STRAIGHT(16, 32, 4, 3)}, {256, 384, 384, STRAIGHT(16, 32, 16, 3)}, {256, 1536, 384, STRAIGHT(16, 32, 4, 3)}, {256, 384, 1536, STRAIGHT(16, 32, 12, 2)},
+    {256, 1152, 384, STRAIGHT(16, 32, 4, 3)}, {256, 384, 384, STRAIGHT(16, 32, 16, 3)}, {256, 1536, 384, STRAIGHT(16, 32, 4, 3)}, {256, 384, 1536, STRAIGHT(8, 32, 16, 4)},
     {256, 2304, 768, STRAIGHT(16, 32, 4, 3)}, {256, 768, 768, STAGED(32, 32, 16, 4, 4, 4)}, {256, 3072, 768, STAGED(32, 32, 16, 4, 4, 2)}, {256, 768, 3072, STRAIGHT(16, 32, 8, 3)},
 };
 
@@ -25,7 +25,9 @@ static const struct {
 } general[] = {
     {1024, 3072, 768, 256, STAGED(128, 256, 16, 8, 16, 1)},
     {512, 768, 512, 256, STAGED(64, 128, 16, 8, 8, 1)},
-    {512, 64, 32, 192, STAGED(64, 64, 16, 8, 8, 1)},
+    {512, 1536, 256, 256, STAGED(64, 128, 16, 8, 8, 1)},
+    {512, 768, 32, 192, STAGED(64, 64, 16, 8, 8, 1)},
+    {512, 64, 32, 192, STAGED(64, 64, 16, 8, 4, 1)},
     {257, 32, 64, 96, STAGED(32, 32, 16, 4, 4, 2)},
 };
 /* Else straight: so many subgroups of 32 lanes keep an adapter busy (H100: 132 processors). */
