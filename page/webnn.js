@@ -135,7 +135,7 @@ class Builder {
       (this.tensors = this.tensors || new Map()).set(name, x);
       this.inputs[name] = this.load.buffers[o[1]].tensor;
     } else if (o[0] === NN_KIND.CONST) {
-      x = this.builder.constant(d, this.load.buffers[o[1]].bytes.slice(0, count(d.shape) * SIZES[d.dataType]).buffer);
+      x = this.builder.constant(d, this.load.buffers[o[1]].bytes.subarray(0, count(d.shape) * SIZES[d.dataType])); // the builder copies it
     } else {
       x = this.builder.constant(d, filled(o).buffer);
     }
