@@ -542,6 +542,14 @@ static wa_status plan_of(const wa_graph *g, const uint32_t *part, const wa_plan_
 /* A context on the CPU that prefers NHWC is LiteRT, whose graphs take half of the cores each. */
 static bool halves_pay(const wa_plan_target *t) { return t->target == WA_TARGET_WEBNN && !t->nn->nchw && strcmp(t->nn->device, "cpu") == 0; }
 
+/* Whether some of a plan runs elsewhere: halves would cross over twice as often. */
+static bool is_mixed(const wa_plan *p)
+{
+    bool mixed = false;
+    for (uint32_t i = 0; i < p->segment_count; i++) mixed |= p->segments[i].target != p->info.target;
+    return mixed;
+}
+
 wa_status wa__plan_build(const wa_graph *g, const wa_plan_options *o, wa_plan **out, wa_error *err)
 {
     const wa_plan_target *t = &o->target;
@@ -551,7 +559,13 @@ wa_status wa__plan_build(const wa_graph *g, const wa_plan_options *o, wa_plan **
         return wa__fail(err, WA_UNSUPPORTED, "plans are made for cpu, webgpu and webnn, not for target %d", (int)t->target);
     if (t->target == WA_TARGET_WEBNN && !t->nn) return wa__fail(err, WA_INVALID_ARGUMENT, "a plan for webnn needs the limits of its context");
     if (halves_pay(t)) WA_TRY(wa__plan_lanes(g, &halved, &part, err));
-    wa_status s = plan_of(halved ? halved : g, part, o, out, err);
+    wa_plan *p = NULL;
+    wa_status s = plan_of(halved ? halved : g, part, o, &p, err);
+    if (s == WA_OK && halved && is_mixed(p)) {
+        wa__plan_free(p);
+        s = plan_of(g, NULL, o, &p, err);
+    }
+    if (s == WA_OK) *out = p;
     wa__graph_free(halved);
     wa__free(part);
     return s;

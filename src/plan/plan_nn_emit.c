@@ -547,7 +547,7 @@ wa_nn wa__nn_matmul(wa_plan_builder *b, wa_nn x, wa_nn y)
     out.dtype = s.dtype;
     out.dims[out.rank++] = s.dims[s.rank - 2];
     out.dims[out.rank++] = t.dims[t.rank - 1];
-    if (!wa__nn_rank_ok(b, WA_NN_matmul, 0, s.rank) || !wa__nn_rank_ok(b, WA_NN_matmul, 1, t.rank)) {
+    if ((s.rank != 3 || t.rank != 3) && (!wa__nn_rank_ok(b, WA_NN_matmul, 0, s.rank) || !wa__nn_rank_ok(b, WA_NN_matmul, 1, t.rank))) {
         /* equal batches become one axis */
         int64_t batch = wa__count(&out) / (out.dims[out.rank - 1] * out.dims[out.rank - 2]);
         wa_tensor_type s3 = {s.dtype, 3, {wa__count(&s) / (s.dims[s.rank - 1] * s.dims[s.rank - 2]), s.dims[s.rank - 2], s.dims[s.rank - 1]}};
@@ -561,7 +561,7 @@ wa_nn wa__nn_matmul(wa_plan_builder *b, wa_nn x, wa_nn y)
 wa_nn wa__nn_softmax(wa_plan_builder *b, wa_nn x, uint32_t axis)
 {
     wa_tensor_type t = wa__nn_type(b, x);
-    if (!wa__nn_off(b) && !wa__nn_rank_ok(b, WA_NN_softmax, 0, t.rank)) {
+    if (!wa__nn_off(b) && t.rank != 3 && !wa__nn_rank_ok(b, WA_NN_softmax, 0, t.rank)) { /* rank 3 or none */
         int64_t dims[3] = {1, 1, 1};
         for (uint32_t i = 0; i < t.rank; i++) dims[i < axis ? 0 : i == axis ? 1 : 2] *= t.dims[i];
         return wa__nn_like(b, wa__nn_softmax(b, wa__nn_reshape(b, x, 3, dims), 1), &t);

@@ -255,7 +255,7 @@ static void not_worth_it(void **state)
     wa__graph_free(g);
 }
 
-/* Parts are segments of a plan for LiteRT, and nobody else's. */
+/* Parts are segments of a plan for LiteRT, and nobody else's; not where some of it runs elsewhere. */
 static void segments(void **state)
 {
     (void)state;
@@ -276,6 +276,13 @@ static void segments(void **state)
         wa__plan_free(p);
         memcpy(limits.device, "gpu", 4);
     }
+    memcpy(limits.device, "cpu", 4);
+    memset(limits.op[WA_NN_softmax], 0, sizeof limits.op[WA_NN_softmax]);
+    wa_plan *p = NULL;
+    wa_error err = {0};
+    assert_ok(wa__plan_build(g, &(wa_plan_options){.target = {.target = WA_TARGET_WEBNN, .nn = &limits}, .model_cid = "bafytest"}, &p, &err), err);
+    assert_int_equal(p->segment_count, 2 * LAYERS + 1); /* each attention on the CPU */
+    wa__plan_free(p);
     wa__graph_free(g);
 }
 

@@ -140,6 +140,23 @@ static void ranks(void **state)
     wa__graph_free(g);
 }
 
+/* A context without products: refused in words, whatever rank they have. */
+static void no_products(void **state)
+{
+    (void)state;
+    all_limits();
+    memset(limits.op[WA_NN_matmul], 0, sizeof limits.op[WA_NN_matmul]);
+    wa_graph *g = fresh();
+    wa_tensor_type t = {WA_F32, 3, {2, 4, 4}};
+    uint32_t x = wa__graph_input(g, wa__str("x"), &t), y = wa__graph_input(g, wa__str("y"), &t);
+    wa__graph_output(g, add(g, WA_OP_MatMul, (uint32_t[]){x, y}, 2, t));
+    wa_plan *p = plan_of(g);
+    assert_int_equal(p->segments[0].target, WA_TARGET_CPU);
+    assert_non_null(strstr(wa__plan_text(p, p->segments[0].reason), "this WebNN has no matmul"));
+    wa__plan_free(p);
+    wa__graph_free(g);
+}
+
 static uint32_t calls_of(const wa_plan *p, uint32_t op)
 {
     uint32_t n = 0;
@@ -228,7 +245,7 @@ static void hostile(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(one_segment), cmocka_unit_test(refused), cmocka_unit_test(integers), cmocka_unit_test(ranks), cmocka_unit_test(order_of_axes),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(one_segment), cmocka_unit_test(refused), cmocka_unit_test(integers), cmocka_unit_test(ranks), cmocka_unit_test(order_of_axes), cmocka_unit_test(no_products),
                                        cmocka_unit_test(hostile)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
