@@ -14,7 +14,7 @@ if(NOT WA_FUZZ)
   set_tests_properties(cli PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 77 RUN_SERIAL ON)
   add_test(NAME compare COMMAND python3 ${CMAKE_SOURCE_DIR}/tests/e2e/compare_test.py)
   add_test(NAME measure COMMAND python3 ${CMAKE_SOURCE_DIR}/tests/e2e/measure_test.py $<TARGET_FILE:webaccel>)
-  set_tests_properties(measure PROPERTIES TIMEOUT 300 RUN_SERIAL ON)
+  set_tests_properties(measure PROPERTIES TIMEOUT 600 RUN_SERIAL ON)
 endif()
 # The public header compiles alone, as C and as C++.
 if(NOT WA_FUZZ)
