@@ -147,6 +147,20 @@ static void product8(int64_t m, int64_t k, int64_t n, bool trans_b, int64_t act,
     }
 }
 
+static void whole_products(void **state)
+{
+    (void)state;
+    for (int i = 0; i < ODD * ODD; i++) {
+        int64_t m = odd[i % ODD], n = odd[i / ODD], k = odd[(i * 5 + 3) % ODD], batch = 1 + i % 2;
+        wa__arena_done(&arena);
+        wa_view in[2] = {TENSOR(WA_I32, batch, m, k), TENSOR(WA_I32, i % 3 ? batch : 1, k, n)}, out = TENSOR(WA_I32, batch, m, n);
+        for (int v = 0; v < 2; v++)
+            for (int64_t e = 0; e < wa__count(&in[v].type); e++) wa__set_i64(&in[v], e, (int64_t)(noise() * (i % 5 ? 255.0f : 2e9f))); /* large ones wrap */
+        wa_kernel_args a = {.op = WA_OP_MatMul, .in = in, .in_count = 2, .out = &out, .out_count = 1};
+        compare(&a, 0, "MatMul of integers");
+    }
+}
+
 static void products_of_codes(void **state)
 {
     (void)state;
@@ -301,7 +315,7 @@ int main(void)
     for (uint32_t i = 1; i < 4; i++)
         if (wa__pool_create(i, &pools[i], &err) != WA_OK) return 1;
     wa__arena_init(&arena, 1 << 28);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(products), cmocka_unit_test(products_of_codes), cmocka_unit_test(other_products), cmocka_unit_test(plain_tile), cmocka_unit_test(attention),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(products), cmocka_unit_test(whole_products), cmocka_unit_test(products_of_codes), cmocka_unit_test(other_products), cmocka_unit_test(plain_tile), cmocka_unit_test(attention),
                                        cmocka_unit_test(rows), cmocka_unit_test(pooling), cmocka_unit_test(elementwise)};
     int r = 0;
     for (wa_isa isa = wa__isa();; isa--) {
