@@ -52,8 +52,8 @@ static void bindings(const form *f, wa_wgsl_emit *e)
     if (f->bias) wa__wgsl_storage(e, b++, "bias", "f32", false);
     wa__wgsl_storage(e, b++, "o", "vec4f", true);
     wa__wgsl_params(e, b, 2);
-    put(e, "const LOW = -3.4e38f;\nvar<workgroup> kv: array<vec4f, %u>;\nvar<workgroup> part: array<vec4f, %u>;\nvar<workgroup> red: array<vec4f, %u>;\n", f->keys * f->pitch,
-        f->keys * f->ty, f->lanes);
+    put(e, "const LOW = -3.4e38f;\nvar<workgroup> kv: array<array<vec4f, %u>, %u>;\nvar<workgroup> part: array<array<vec4f, %u>, %u>;\nvar<workgroup> red: array<vec4f, %u>;\n", f->pitch, f->keys,
+        f->ty, f->keys, f->lanes);
 }
 
 static void start(const form *f, wa_wgsl_emit *e)
@@ -83,7 +83,7 @@ static void store(const form *f, wa_wgsl_emit *e)
     for (uint32_t n = 0; n < f->stage; n++) {
         put(e, "    ");
         if (f->tail && n + 1 == f->stage) put(e, "if (g%u < %uu) ", n, f->keys * f->d4);
-        put(e, "{ kv[gk%u * %uu + gd%u] = s%u; }\n", n, f->pitch, n, n);
+        put(e, "{ kv[gk%u][gd%u] = s%u; }\n", n, n, n);
     }
 }
 
@@ -94,7 +94,7 @@ static void scores(const form *f, wa_wgsl_emit *e)
     put(e, "    for (var d = 0u; d < %uu; d++) {\n", f->d4);
     for (uint32_t i = 0; i < ROWS; i++) put(e, "      let y%u = vec4f(%s[q%u + d]);\n", i, f->packed ? "qkv" : "q", i);
     for (uint32_t j = 0; j < f->kj; j++)
-        put(e, "      { let k = kv[(tx + %uu) * %uu + d]; x%u += vec4f(dot(y0, k), dot(y1, k), dot(y2, k), dot(y3, k)); }\n", j * TX, f->pitch, j);
+        put(e, "      { let k = kv[tx + %uu][d]; x%u += vec4f(dot(y0, k), dot(y1, k), dot(y2, k), dot(y3, k)); }\n", j * TX, j);
     put(e, "    }\n");
     for (uint32_t j = 0; j < f->kj; j++) {
         put(e, "    let at%u = j0 + tx + %uu; x%u *= scale;\n", j, j * TX, j);
@@ -114,7 +114,7 @@ static void weights(const form *f, wa_wgsl_emit *e)
     put(e, "    red[li] = n;\n    workgroupBarrier();\n    n = top;\n");
     put(e, "    for (var l = 0u; l < %uu; l++) { n = max(n, red[ty * %uu + l]); }\n    let old = exp(top - n); top = n; sum *= old;\n", TX, TX);
     for (uint32_t j = 0; j < f->kj; j++) {
-        put(e, "    { let w = select(vec4f(), exp(x%u - n), at%u < t); sum += w; part[(tx + %uu) * %uu + ty] = w; }\n", j, j, j * TX, f->ty);
+        put(e, "    { let w = select(vec4f(), exp(x%u - n), at%u < t); sum += w; part[tx + %uu][ty] = w; }\n", j, j, j * TX);
     }
     for (uint32_t i = 0; i < ROWS; i++)
         for (uint32_t c = 0; c < f->columns; c++) put(e, "    o%u_%u *= old.%c;\n", i, c, "xyzw"[i]);
@@ -122,10 +122,10 @@ static void weights(const form *f, wa_wgsl_emit *e)
 
 static void add_values(const form *f, wa_wgsl_emit *e)
 {
-    put(e, "    for (var k = 0u; k < %uu; k++) {\n      let w = part[k * %uu + ty];\n", f->keys, f->ty);
+    put(e, "    for (var k = 0u; k < %uu; k++) {\n      let w = part[k][ty];\n", f->keys);
     for (uint32_t c = 0; c < f->columns; c++) {
-        if (f->column_tail && c + 1 == f->columns) put(e, "      { let v = kv[k * %uu + min(tx + %uu, %uu)];", f->pitch, c * TX, f->d4 - 1);
-        else put(e, "      { let v = kv[k * %uu + tx + %uu];", f->pitch, c * TX);
+        if (f->column_tail && c + 1 == f->columns) put(e, "      { let v = kv[k][min(tx + %uu, %uu)];", c * TX, f->d4 - 1);
+        else put(e, "      { let v = kv[k][tx + %uu];", c * TX);
         for (uint32_t i = 0; i < ROWS; i++) put(e, " o%u_%u = fma(vec4f(w.%c), v, o%u_%u);", i, c, "xyzw"[i], i, c);
         put(e, " }\n");
     }

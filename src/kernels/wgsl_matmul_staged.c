@@ -7,16 +7,16 @@
 
 #define put wa__wgsl_put
 
-typedef struct stage { /* a slice's part of `mem`, in vec4s */
-    uint32_t bk, a_row, a_size, size, a_blocks, a_each, b_each, steps;
+typedef struct stage { /* a slice's part of `mem`, in vec4s: BK rows of A's columns, a gap, B's columns */
+    uint32_t bk, a_row, row, size, a_blocks, a_each, b_each, steps;
     bool a_tail, b_tail, k_tail;
 } stage;
 
 static stage stage_of(const wgsl_product *p)
 {
     stage s = {.bk = p->own, .a_row = p->bm / 4 + 1};
-    s.a_size = s.bk * s.a_row;
-    s.size = s.a_size + s.bk * (p->bn / 4);
+    s.row = s.a_row + p->bn / 4;
+    s.size = s.bk * s.row;
     s.a_blocks = p->bm / 4 * (s.bk / 4);
     s.a_each = (s.a_blocks + p->lanes - 1) / p->lanes;
     s.a_tail = s.a_blocks % p->lanes;
@@ -31,7 +31,7 @@ static stage stage_of(const wgsl_product *p)
 static uint32_t mem_of(const wgsl_product *p, const stage *s)
 {
     uint32_t stages = s->size * p->slices, rest = wa__wgsl_product_mem(p);
-    return stages > rest ? stages : rest;
+    return stages > rest ? stages : (rest + s->size - 1) / s->size * s->size;
 }
 
 static wa_status check(const uint32_t *s, const uint32_t *code, uint32_t code_count, wa_wgsl_info *info, wa_error *err)
@@ -52,8 +52,6 @@ static wa_status check(const uint32_t *s, const uint32_t *code, uint32_t code_co
 static void places(const wgsl_product *p, const stage *s, wa_wgsl_emit *e)
 {
     uint32_t quads = s->bk / 4, w4 = p->bn / 4;
-    if (p->slices > 1) put(e, "  let stage = slice * %uu;\n", s->size);
-    else put(e, "  let stage = 0u;\n");
     for (uint32_t i = 0; i < s->a_each; i++) {
         put(e, "  let ab%u = lane + %uu; let ar%u = ab%u / %uu; let ak%u = ab%u %% %uu;\n", i, i * p->lanes, i, i, quads, i, i, quads);
         for (uint32_t r = 0; r < 4; r++) {
@@ -62,7 +60,7 @@ static void places(const wgsl_product *p, const stage *s, wa_wgsl_emit *e)
         }
     }
     for (uint32_t i = 0; i < s->b_each; i++)
-        put(e, "  let bb%u = lane + %uu; let br%u = bb%u / %uu; let bc%u = min(c0 + bb%u %% %uu, %uu);\n", i, i * p->lanes, i, i, w4, i, i, w4, p->ld4 - 1);
+        put(e, "  let bb%u = lane + %uu; let br%u = bb%u / %uu; let bt%u = bb%u %% %uu; let bc%u = min(c0 + bt%u, %uu);\n", i, i * p->lanes, i, i, w4, i, i, w4, i, i, p->ld4 - 1);
 }
 
 /* Loads of the step whose first quad is `kq`. */
@@ -96,23 +94,22 @@ static void store(const wgsl_product *p, const stage *s, wa_wgsl_emit *e)
             put(e, ";\n");
         }
         for (uint32_t q = 0; q < 4; q++)
-            put(e, "      mem[stage + (ak%u * 4u + %uu) * %uu + ar%u] = vec4f(y0.%c, y1.%c, y2.%c, y3.%c);\n", i, q, s->a_row, i, "xyzw"[q], "xyzw"[q], "xyzw"[q], "xyzw"[q]);
+            put(e, "      mem[slice][ak%u * 4u + %uu][ar%u] = vec4f(y0.%c, y1.%c, y2.%c, y3.%c);\n", i, q, i, "xyzw"[q], "xyzw"[q], "xyzw"[q], "xyzw"[q]);
         put(e, "    }\n");
     }
     for (uint32_t i = 0; i < s->b_each; i++) {
         put(e, "    ");
         if (s->b_tail && i + 1 == s->b_each) put(e, "if (bb%u < %uu) ", i, s->bk * (p->bn / 4));
-        put(e, "{ mem[stage + %uu + bb%u] = xb%u; }\n", s->a_size, i, i);
+        put(e, "{ mem[slice][br%u][%uu + bt%u] = xb%u; }\n", i, s->a_row, i, i);
     }
 }
 
 static void multiply(const wgsl_product *p, const stage *s, wa_wgsl_emit *e)
 {
-    uint32_t w4 = p->bn / 4;
     for (uint32_t k = 0; k < s->bk; k++) {
         put(e, "    {\n");
-        for (uint32_t i = 0; i < p->rm / 4; i++) put(e, "      let x%u = mem[a_at + %uu];\n", i, k * s->a_row + i);
-        for (uint32_t j = 0; j < p->rn / 4; j++) put(e, "      let y%u = mem[b_at + %uu];\n", j, k * w4 + j * p->tx);
+        for (uint32_t i = 0; i < p->rm / 4; i++) put(e, "      let x%u = mem[slice][%u][a_at + %uu];\n", i, k, i);
+        for (uint32_t j = 0; j < p->rn / 4; j++) put(e, "      let y%u = mem[slice][%u][b_at + %uu];\n", j, k, j * p->tx);
         for (uint32_t i = 0; i < p->rm; i++)
             for (uint32_t j = 0; j < p->rn / 4; j++) put(e, "      c%u_%u = fma(vec4f(x%u.%c), y%u, c%u_%u);\n", i, j, i / 4, "xyzw"[i % 4], j, i, j);
         put(e, "    }\n");
@@ -124,13 +121,13 @@ static void generate(const uint32_t *spec, const uint32_t *code, wa_wgsl_emit *e
     (void)code;
     wgsl_product p = wa__wgsl_product_of(spec, true);
     stage s = stage_of(&p);
-    wa__wgsl_product_head(&p, mem_of(&p, &s), e);
+    wa__wgsl_product_head(&p, mem_of(&p, &s), s.row, s.bk, e);
     wa__wgsl_product_begin(&p, e);
     if (p.flags & WA_WGSL_PRODUCT_NORM) put(e, "  workgroupBarrier();\n"); /* mem held the norm's partials */
     places(&p, &s, e);
     for (uint32_t i = 0; i < p.rm; i++)
         for (uint32_t j = 0; j < p.rn / 4; j++) put(e, "  var c%u_%u = vec4f();\n", i, j);
-    put(e, "  let a_at = stage + ty * %uu; let b_at = stage + %uu + tx;\n  var kq = slice * %uu;\n", p.rm / 4, s.a_size, s.steps * s.bk / 4);
+    put(e, "  let a_at = ty * %uu; let b_at = %uu + tx;\n  var kq = slice * %uu;\n", p.rm / 4, s.a_row, s.steps * s.bk / 4);
     load(&p, &s, true, e);
     put(e, "  for (var step = 0u; step < %uu; step++) {\n", s.steps);
     store(&p, &s, e);

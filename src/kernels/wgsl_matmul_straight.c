@@ -42,7 +42,7 @@ static void generate(const uint32_t *s, const uint32_t *code, wa_wgsl_emit *e)
     (void)code;
     wgsl_product p = wa__wgsl_product_of(s, false);
     uint32_t share = (p.k4 + p.slices - 1) / p.slices, last = p.k4 - share * ((p.k4 - 1) / share), unroll = p.own < share ? p.own : share;
-    wa__wgsl_product_head(&p, wa__wgsl_product_mem(&p), e);
+    wa__wgsl_product_head(&p, wa__wgsl_product_mem(&p), 0, 0, e);
     wa__wgsl_product_begin(&p, e);
     for (uint32_t i = 0; i < p.rm; i++) {
         put(e, "  let a%u = min(r0 + ty * %uu + %uu, m - 1u) * %uu;\n", i, p.rm, i, p.k4);

@@ -86,7 +86,23 @@ static void norm_functions(const wgsl_product *p, wa_wgsl_emit *e)
            "  return vec3f(n, a.y + d * f, a.z + b.z + d * d * a.x * f);\n}\n");
 }
 
-void wa__wgsl_product_head(const wgsl_product *p, uint32_t mem4, wa_wgsl_emit *e)
+/* `mem` as one row, or as [slice][k][row]: constants for k then leave one bound to check for all steps of an unrolled
+ * loop. mem_at and mem_put take it as one row. */
+static void memory(uint32_t mem4, uint32_t row, uint32_t depth, wa_wgsl_emit *e)
+{
+    char at[96];
+    if (row) {
+        uint32_t stage = row * depth;
+        put(e, "var<workgroup> mem: array<array<array<vec4f, %u>, %u>, %u>;\n", row, depth, (mem4 + stage - 1) / stage);
+        snprintf(at, sizeof at, "mem[i / %uu][i / %uu %% %uu][i %% %uu]", stage, row, depth, row);
+    } else {
+        put(e, "var<workgroup> mem: array<vec4f, %u>;\n", mem4);
+        snprintf(at, sizeof at, "mem[i]");
+    }
+    put(e, "fn mem_at(i: u32) -> vec4f { return %s; }\nfn mem_put(i: u32, v: vec4f) { %s = v; }\n", at, at);
+}
+
+void wa__wgsl_product_head(const wgsl_product *p, uint32_t mem4, uint32_t row, uint32_t depth, wa_wgsl_emit *e)
 {
     const char *out = p->vo ? "vec4f" : "f32";
     uint32_t b = 0;
@@ -102,7 +118,7 @@ void wa__wgsl_product_head(const wgsl_product *p, uint32_t mem4, wa_wgsl_emit *e
     if (p->flags & STATS) wa__wgsl_storage(e, b++, "partials", "vec2f", true);
     wa__wgsl_params(e, b, 1);
     wa__wgsl_activation(e, p->act, out);
-    if (mem4) put(e, "var<workgroup> mem: array<vec4f, %u>;\n", mem4);
+    memory(mem4, row, depth, e);
     if (p->flags & STATS && !p->direct) put(e, "var<workgroup> sums: array<f32, %u>;\nvar<workgroup> squares: array<f32, %u>;\n", p->tile4, p->tile4);
     if (p->flags & NORM) norm_functions(p, e);
 }
@@ -113,17 +129,19 @@ static void norm_rows(const wgsl_product *p, wa_wgsl_emit *e)
     uint32_t each = norm_lanes(p), width = p->k4 * 4, parts = parts_of(width, p->part_cols);
     put(e, "  for (var q = li; q < %uu; q += %uu) {\n    let row = min(r0 + q / %uu, m - 1u); var sum = vec3f();\n", p->bm * each, p->threads, each);
     put(e, "    for (var j = q %% %uu; j < %uu; j += %uu) {\n      let s = stats[row * %uu + j];\n", each, parts, each, parts);
-    put(e, "      sum = join(sum, vec3f(f32(min(%uu, %uu - j * %uu)), s));\n    }\n    mem[q] = vec4f(sum, 0.0);\n  }\n  workgroupBarrier();\n", p->part_cols, width, p->part_cols);
-    put(e, "  for (var q = li; q < %uu; q += %uu) {\n    var sum = mem[q * %uu].xyz;\n", p->bm, p->threads, each);
-    put(e, "    for (var j = 1u; j < %uu; j++) { sum = join(sum, mem[q * %uu + j].xyz); }\n", each, each);
+    put(e, "      sum = join(sum, vec3f(f32(min(%uu, %uu - j * %uu)), s));\n    }\n    mem_put(q, vec4f(sum, 0.0));\n  }\n  workgroupBarrier();\n", p->part_cols, width, p->part_cols);
+    put(e, "  for (var q = li; q < %uu; q += %uu) {\n    var sum = mem_at(q * %uu).xyz;\n", p->bm, p->threads, each);
+    put(e, "    for (var j = 1u; j < %uu; j++) { sum = join(sum, mem_at(q * %uu + j).xyz); }\n", each, each);
     put(e, "    let scale = inverseSqrt(sum.z / %u.0 + bitcast<f32>(%uu));\n", width, p->spec[13]);
     put(e, "    row_norm[q] = vec2f(scale, %s);\n  }\n  workgroupBarrier();\n", p->flags & RMS ? "0.0" : "-sum.y * scale");
 }
 
 void wa__wgsl_product_begin(const wgsl_product *p, wa_wgsl_emit *e)
 {
+    char slice[32] = "0u"; /* a constant index needs no check */
+    if (p->slices > 1) snprintf(slice, sizeof slice, "li / %uu", p->lanes);
     put(e, "@compute @workgroup_size(%u)\nfn main(@builtin(workgroup_id) w: vec3u, @builtin(local_invocation_index) li: u32) {\n", p->threads);
-    put(e, "  let m = p.a[0].x; let slice = li / %uu; let lane = li %% %uu; let tx = lane %% %uu; let ty = lane / %uu;\n", p->lanes, p->lanes, p->tx, p->tx);
+    put(e, "  let m = p.a[0].x; let slice = %s; let lane = li %% %uu; let tx = lane %% %uu; let ty = lane / %uu;\n", slice, p->lanes, p->tx, p->tx);
     put(e, "  let r0 = w.y * %uu; let c0 = w.x * %uu;\n", p->bm, p->bn / 4);
     if (p->flags & ALPHA) put(e, "  let alpha = bitcast<f32>(%uu);\n", p->spec[10]); /* Firefox has no bitcast in a const */
     if (p->flags & NORM) norm_rows(p, e);
@@ -182,16 +200,16 @@ static void leave_sums(const wgsl_product *p, wa_wgsl_emit *e)
         uint32_t low = top - room > room ? top - room : room; /* slices low.. give theirs to slices 0.. */
         put(e, "  if (slice >= %uu && slice < %uu) {\n", low, top);
         for (uint32_t i = 0; i < p->rm; i++)
-            for (uint32_t j = 0; j < p->rn / 4; j++) put(e, "    mem[(slice - %uu) * %uu + (ty * %uu + %uu) * %uu + %uu + tx] = c%u_%u;\n", low, p->tile4, p->rm, i, w4, j * p->tx, i, j);
+            for (uint32_t j = 0; j < p->rn / 4; j++) put(e, "    mem_put((slice - %uu) * %uu + (ty * %uu + %uu) * %uu + %uu + tx, c%u_%u);\n", low, p->tile4, p->rm, i, w4, j * p->tx, i, j);
         put(e, "  }\n  workgroupBarrier();\n  if (slice < %uu) {\n", top - low);
         for (uint32_t i = 0; i < p->rm; i++)
-            for (uint32_t j = 0; j < p->rn / 4; j++) put(e, "    c%u_%u += mem[slice * %uu + (ty * %uu + %uu) * %uu + %uu + tx];\n", i, j, p->tile4, p->rm, i, w4, j * p->tx);
+            for (uint32_t j = 0; j < p->rn / 4; j++) put(e, "    c%u_%u += mem_at(slice * %uu + (ty * %uu + %uu) * %uu + %uu + tx);\n", i, j, p->tile4, p->rm, i, w4, j * p->tx);
         put(e, "  }\n  workgroupBarrier();\n");
     }
     if (room < p->slices) put(e, "  if (slice < %uu) {\n", room);
     else put(e, "  {\n");
     for (uint32_t i = 0; i < p->rm; i++)
-        for (uint32_t j = 0; j < p->rn / 4; j++) put(e, "    mem[slice * %uu + (ty * %uu + %uu) * %uu + %uu + tx] = c%u_%u;\n", p->tile4, p->rm, i, w4, j * p->tx, i, j);
+        for (uint32_t j = 0; j < p->rn / 4; j++) put(e, "    mem_put(slice * %uu + (ty * %uu + %uu) * %uu + %uu + tx, c%u_%u);\n", p->tile4, p->rm, i, w4, j * p->tx, i, j);
     put(e, "  }\n  workgroupBarrier();\n");
 }
 
@@ -203,8 +221,8 @@ static void end_by_memory(const wgsl_product *p, wa_wgsl_emit *e)
     for (uint32_t n = 0; n < each; n++) {
         if (tail && each == 1) put(e, "  let here = li < %uu; let q0 = min(li, %uu);\n", p->tile4, p->tile4 - 1);
         else put(e, "  let q%u = li + %uu;\n", n, n * p->threads);
-        put(e, "  var v%u = mem[q%u];\n", n, n);
-        for (uint32_t z = 1; z < room; z++) put(e, "  v%u += mem[%uu + q%u];\n", n, z * p->tile4, n);
+        put(e, "  var v%u = mem_at(q%u);\n", n, n);
+        for (uint32_t z = 1; z < room; z++) put(e, "  v%u += mem_at(%uu + q%u);\n", n, z * p->tile4, n);
         put(e, "  let row%u = r0 + q%u / %uu; let col%u = c0 + q%u %% %uu;\n  %s{\n", n, n, w4, n, n, w4, tail ? "if (here) " : "");
         char value[16], row[16], col[16];
         snprintf(value, sizeof value, "v%u", n), snprintf(row, sizeof row, "row%u", n), snprintf(col, sizeof col, "col%u", n);
@@ -227,17 +245,17 @@ static void direct_statistics(const wgsl_product *p, wa_wgsl_emit *e)
                 if (!pass) put(e, "    s.%c += dot(c%u_%u, vec4f(in%u));\n", "xyzw"[i % 4], i, j, j);
                 else put(e, "    { let d = c%u_%u - mean%u.%c; s.%c += dot(d, d) * in%u; }\n", i, j, i / 4, "xyzw"[i % 4], "xyzw"[i % 4], j);
             }
-            if (i % 4 == 3) put(e, "    mem[%uu + (ty * %uu + %uu) * %uu + tx] = s; }\n", pass * half, groups, i / 4, p->tx);
+            if (i % 4 == 3) put(e, "    mem_put(%uu + (ty * %uu + %uu) * %uu + tx, s); }\n", pass * half, groups, i / 4, p->tx);
         }
         if (pass || !(p->flags & RMS)) put(e, "  workgroupBarrier();\n");
         for (uint32_t i = 0; i < groups && !pass; i++) {
             put(e, "  var mean%u = vec4f();\n", i);
-            if (!(p->flags & RMS)) put(e, "  for (var j = 0u; j < %uu; j++) { mean%u += mem[(ty * %uu + %uu) * %uu + j]; }\n  mean%u /= count;\n", p->tx, i, groups, i, p->tx, i);
+            if (!(p->flags & RMS)) put(e, "  for (var j = 0u; j < %uu; j++) { mean%u += mem_at((ty * %uu + %uu) * %uu + j); }\n  mean%u /= count;\n", p->tx, i, groups, i, p->tx, i);
         }
     }
     put(e, "  if (tx == 0u) {\n");
     for (uint32_t i = 0; i < groups; i++) {
-        put(e, "    { let row = r0 + ty * %uu + %uu; var s = vec4f();\n      for (var j = 0u; j < %uu; j++) { s += mem[%uu + (ty * %uu + %uu) * %uu + j]; }\n", p->rm, i * 4, p->tx, half,
+        put(e, "    { let row = r0 + ty * %uu + %uu; var s = vec4f();\n      for (var j = 0u; j < %uu; j++) { s += mem_at(%uu + (ty * %uu + %uu) * %uu + j); }\n", p->rm, i * 4, p->tx, half,
             groups, i, p->tx);
         put(e, "      for (var k = 0u; k < 4u; k++) { if (row + k < m) { partials[(row + k) * %uu + w.x] = vec2f(mean%u[k], s[k]); } } }\n", parts, i);
     }

@@ -37,8 +37,9 @@ wgsl_product wa__wgsl_product_of(const uint32_t *s, bool direct);
 uint32_t wa__wgsl_product_mem(const wgsl_product *p);
 /* Bytes beside `mem`. */
 uint32_t wa__wgsl_product_extra(const wgsl_product *p);
-/* Bindings, params, `mem` of `mem4` vec4s, the norm's and the epilogue's functions. */
-void wa__wgsl_product_head(const wgsl_product *p, uint32_t mem4, wa_wgsl_emit *e);
+/* Bindings, params, `mem` of `mem4` vec4s (row 0: in one row; else [slices][depth][row]), the norm's and the
+ * epilogue's functions. */
+void wa__wgsl_product_head(const wgsl_product *p, uint32_t mem4, uint32_t row, uint32_t depth, wa_wgsl_emit *e);
 /* The entry point up to: m, slice, lane, tx, ty, tile's first row r0 and vec4 column c0, and with NORM
  * the rows' scale and shift in row_norm. */
 void wa__wgsl_product_begin(const wgsl_product *p, wa_wgsl_emit *e);
