@@ -2,46 +2,40 @@
 #include "kernels/gemm8.h"
 #include "kernels/gemm_finish.h"
 
-/* Larger lanes of numbers that are not negative, by their bits: not a number is the largest. */
-V_INLINE vi most_of(vi a, vi b)
-{
-#if defined(__AVX512F__)
-    return (vi)_mm512_max_epi32((__m512i)a, (__m512i)b);
-#else
-    vi m = a > b;
-    return (a & m) | (b & ~m);
-#endif
-}
-
 /* Codes of one row: rounded to the nearest, ties to even. */
-static void quantize(const float *x, int64_t n, uint8_t *out, float *scale)
+static void quantize(const float *x, int64_t n, uint8_t *out, float *scale, int32_t *zero)
 {
-    vi top = (vi)v_set(0.0f);
-    for (int64_t i = 0; i < n; i += V_LANES) top = most_of(top, (vi)v_abs(v_load_some(x + i, n - i)));
-    float most = v_top((vf)top), inverse = most > 0 ? 127.0f / most : 0.0f;
-    *scale = most / 127.0f; /* not a number or infinite: so will the row's results be */
-    if (!(most > 0 && most <= 3.4028235e38f)) inverse = 0;
-    if (inverse > 3.4028235e38f) inverse = 0, *scale = 0; /* nothing that 127 steps can hold */
+    vf top = v_set(0.0f), low = v_set(0.0f);
+    for (int64_t i = 0; i < n; i += V_LANES) {
+        vf v = v_load_some(x + i, n - i);
+        top = v_max(top, v);
+        low = v_min(low, v);
+    }
+    float range = v_top(top) + v_top(-low), inverse = range > 0 && range <= 3.4028235e38f ? 255.0f / range : 0.0f;
+    *scale = range / 255.0f; /* not a number or infinite: so will the row's results be */
+    if (inverse > 3.4028235e38f) inverse = 0, *scale = 0; /* nothing that 255 steps can hold */
+    *zero = inverse > 0 ? (int32_t)((v_top(-low) * inverse + 12582912.0f) - 12582912.0f) : 0; /* 1.5 * 2^23: rounds */
     int64_t i = 0;
 #if defined(__AVX512F__)
-    for (; i + 16 <= n; i += 16) {
-        __m512i q = _mm512_add_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + i), _mm512_set1_ps(inverse))), _mm512_set1_epi32(128));
-        _mm_storeu_si128((__m128i *)(void *)(out + i), _mm512_cvtepi32_epi8(q));
+    for (; inverse > 0 && i + 16 <= n; i += 16) {
+        __m512i q = _mm512_add_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + i), _mm512_set1_ps(inverse))), _mm512_set1_epi32(*zero));
+        _mm_storeu_si128((__m128i *)(void *)(out + i), _mm512_cvtusepi32_epi8(_mm512_max_epi32(q, _mm512_setzero_si512())));
     }
 #endif
     for (; i < n; i++) {
-        float t = inverse > 0 ? x[i] * inverse + 12582912.0f : 12582912.0f; /* 1.5 * 2^23: rounds */
-        out[i] = (uint8_t)(128 + (int)(t - 12582912.0f));
+        float t = inverse > 0 ? x[i] * inverse + 12582912.0f : 12582912.0f;
+        int code = *zero + (int)(t - 12582912.0f);
+        out[i] = (uint8_t)(code < 0 ? 0 : code > 255 ? 255 : code);
     }
-    for (; i % 4; i++) out[i] = 128;
+    for (; i % 4; i++) out[i] = (uint8_t)*zero;
 }
 
 /* Sums of one row and V_LANES columns as numbers. `ends`: the panel's scales from there on; its sums follow. */
 V_INLINE vf numbers(const wa_gemm8_tile *t, int row, vi sums, const uint8_t *ends)
 {
-    vi shift;
-    memcpy(&shift, ends + WA_PANEL * 4, sizeof shift);
-    return __builtin_convertvector(sums - shift, vf) * (v_load((const float *)(const void *)ends) * t->a_scale[row]);
+    vi codes;
+    memcpy(&codes, ends + WA_PANEL * 4, sizeof codes);
+    return __builtin_convertvector(sums - codes * t->a_zero[row], vf) * (v_load((const float *)(const void *)ends) * t->a_scale[row]);
 }
 
 #if defined(__AVX512VNNI__)

@@ -45,7 +45,6 @@ static void pack_column(const void *b, wa_dtype dtype, int64_t first, int64_t st
         sum += code;
         panel[i / 4 * 64 + column * 4 + i % 4] = (uint8_t)code;
     }
-    sum *= 128;
     uint8_t *ends = panel + wa__gemm8_steps(k) * 64;
     memcpy(ends + column * 4, &scale, 4);
     memcpy(ends + WA_PANEL * 4 + column * 4, &sum, 4);
@@ -65,12 +64,13 @@ typedef struct job {
     const uint8_t *panels;
     uint8_t *codes;
     float *scales;
+    int32_t *zeros;
     int64_t codes_row, row_block, panel_block, panel_blocks;
 } job;
 
 size_t wa__matmul8_scratch(const wa_matmul *m)
 {
-    return (size_t)(wa__align_up((uint64_t)(m->m * wa__gemm8_steps(m->k)) * 4, ALIGN) + (uint64_t)m->m * sizeof(float));
+    return (size_t)(wa__align_up((uint64_t)(m->m * wa__gemm8_steps(m->k)) * 4, ALIGN) + (uint64_t)m->m * (sizeof(float) + sizeof(int32_t)));
 }
 
 static void quantize_rows(void *user, uint32_t index, uint32_t thread)
@@ -78,7 +78,7 @@ static void quantize_rows(void *user, uint32_t index, uint32_t thread)
     const job *g = user;
     (void)thread;
     for (int64_t r = (int64_t)index * ROWS_A_TASK, end = at_most(r + ROWS_A_TASK, g->m->m); r < end; r++)
-        g->isa->quantize((const float *)g->a->in[0].data + r * g->m->k, g->m->k, g->codes + r * g->codes_row, &g->scales[r]);
+        g->isa->quantize((const float *)g->a->in[0].data + r * g->m->k, g->m->k, g->codes + r * g->codes_row, &g->scales[r], &g->zeros[r]);
 }
 
 static void block(void *user, uint32_t index, uint32_t thread)
@@ -92,7 +92,7 @@ static void block(void *user, uint32_t index, uint32_t thread)
     (void)thread;
     for (; panel < end; panel += g->isa->panels)
         for (int64_t row = row_first, column = panel * WA_PANEL; row < row_end; row += g->isa->rows) {
-            wa_gemm8_tile t = {.a = g->codes + row * g->codes_row, .a_row = g->codes_row, .a_scale = g->scales + row, .b = g->panels + panel * bytes, .b_panel = bytes, .steps = wa__gemm8_steps(m->k)};
+            wa_gemm8_tile t = {.a = g->codes + row * g->codes_row, .a_row = g->codes_row, .a_scale = g->scales + row, .a_zero = g->zeros + row, .b = g->panels + panel * bytes, .b_panel = bytes, .steps = wa__gemm8_steps(m->k)};
             wa_gemm_tile *c = &t.after;
             *c = (wa_gemm_tile){.c = (float *)g->a->out[0].data + row * m->n + column, .c_row = m->n, .last = true, .alpha = m->alpha, .act = (uint32_t)m->act, .residual_row = m->n};
             c->rows = (int)at_most(g->isa->rows, row_end - row);
@@ -108,6 +108,7 @@ wa_status wa__matmul8(const wa_kernel_args *a, const wa_matmul *m, const uint8_t
     if (!a->scratch) return wa__kernel_fail(a, err, WA_INVALID_ARGUMENT, "it has no scratch for %lld rows of codes", (long long)m->m);
     job g = {.a = a, .m = m, .isa = wa__gemm8(), .panels = panels, .codes = a->scratch, .codes_row = wa__gemm8_steps(m->k) * 4};
     g.scales = (float *)(void *)(g.codes + wa__align_up((uint64_t)(m->m * g.codes_row), ALIGN));
+    g.zeros = (int32_t *)(void *)(g.scales + m->m);
     int64_t tile = g.isa->rows, tiles = ceil_div(m->m, tile), pairs = ceil_div(ceil_div(m->n, WA_PANEL), g.isa->panels), rows = ceil_div(m->m, ROWS_A_TASK);
     g.row_block = ceil_div(tiles, ceil_div(tiles, ROW_TILES_MAX)) * tile;
     int64_t row_blocks = ceil_div(m->m, g.row_block), wanted = (int64_t)wa__pool_threads(a->pool) * TASKS_A_THREAD;

@@ -91,7 +91,21 @@ static void products(void **state)
     product(3, 0, 9, false, WA_F32, 0, true, false);
 }
 
-/* A row's codes as gemm8.h has them. */
+/* A row's codes as gemm8.h has them, less the code of 0. */
+static float row_codes(const float *x, int64_t n, int *out)
+{
+    float most = 0, least = 0;
+    for (int64_t i = 0; i < n; i++) most = fmaxf(most, x[i]), least = fminf(least, x[i]);
+    float inverse = 255.0f / (most - least);
+    int zero = most > least ? (int)rintf(-least * inverse) : 0;
+    for (int64_t i = 0; i < n; i++) {
+        int code = most > least ? zero + (int)rintf(x[i] * inverse) : 0;
+        out[i] = (code < 0 ? 0 : code > 255 ? 255 : code) - zero;
+    }
+    return (most - least) / 255.0f;
+}
+
+/* A column's codes. */
 static float codes_of(const float *x, int64_t n, int64_t step, int *out)
 {
     float most = 0;
@@ -122,7 +136,7 @@ static void product8(int64_t m, int64_t k, int64_t n, bool trans_b, int64_t act,
     a.scratch = (uint8_t *)a.scratch + (0 - (uintptr_t)a.scratch) % 64;
     int *codes = wa__arena_alloc(&arena, (size_t)(m * k + k) + 1, sizeof *codes);
     float *scales = wa__arena_alloc(&arena, (size_t)m + 1, sizeof *scales);
-    for (int64_t i = 0; i < m; i++) scales[i] = codes_of(x + i * k, k, 1, codes + i * k);
+    for (int64_t i = 0; i < m; i++) scales[i] = row_codes(x + i * k, k, codes + i * k);
     wa_view first = out;
     for (uint32_t threads = 0; threads < 4; threads++) {
         wa_error err = {0};
