@@ -30,7 +30,7 @@ static void decide(lanes *l)
             uint32_t p = maker(l, n->inputs[k]);
             l->shared[i] &= n->inputs[k] == WA_NONE || l->g->values[n->inputs[k]].kind == WA_VALUE_CONST || (p != WA_NONE && l->shared[p]);
         }
-        l->has_rule[i] = !l->shared[i] && wa__lanes_rule(l->g, n, l->axis, &l->rule[i]);
+        l->has_rule[i] = !l->shared[i] && wa__lanes_rule(l->g, n, l->lines, l->axis, &l->rule[i]);
         if (!l->has_rule[i]) continue;
         l->axis[n->outputs[0]] = (uint8_t)l->rule[i].axis;
         l->flops += wa__plan_node_flops(l->g, n);
@@ -290,9 +290,9 @@ static void done(lanes *l)
     wa__free(l->shared);
 }
 
-wa_status wa__plan_lanes(const wa_graph *g, wa_graph **out, uint32_t **part, wa_error *err)
+wa_status wa__plan_lanes(const wa_graph *g, bool lines, wa_graph **out, uint32_t **part, wa_error *err)
 {
-    lanes l = {.err = err, .stages = 1};
+    lanes l = {.err = err, .lines = lines, .stages = 1};
     *out = NULL;
     if (init(&l, g)) {
         decide(&l);

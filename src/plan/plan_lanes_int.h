@@ -28,7 +28,7 @@ typedef struct lanes_rule {
     int64_t wide[2];                   /* WINDOW: padding of the other axis */
 } lanes_rule;
 /* False: the node is done whole. axis: per value, of its rows, or LANES_WHOLE. */
-bool wa__lanes_rule(const wa_graph *g, const wa_node *n, const uint8_t *axis, lanes_rule *r);
+bool wa__lanes_rule(const wa_graph *g, const wa_node *n, bool lines, const uint8_t *axis, lanes_rule *r);
 /* The axis along which input i is cut for the halves of the node, LANES_WHOLE when both read all of it. */
 uint32_t wa__lanes_input(const wa_graph *g, const wa_node *n, const lanes_rule *r, uint32_t i);
 
@@ -64,6 +64,7 @@ typedef struct lanes_item { /* a node of the new graph */
 typedef struct lanes {
     wa_graph *g;       /* a copy: the new nodes are appended, the old ones go */
     uint32_t nodes;    /* old ones */
+    bool lines;        /* images are cut too */
     uint8_t *axis;     /* per value */
     lanes_ref (*half)[LANES], (*whole)[LANES]; /* per value: made so far */
     uint8_t *need;     /* per node: bit z: lane z wants its whole result; 4: its halves are wanted */

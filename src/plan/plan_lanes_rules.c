@@ -83,13 +83,13 @@ static bool embedding(const wa_graph *g, const wa_node *n, const uint8_t *axis, 
 }
 
 /* --- images --------------------------------------------------------------------------------------------- */
-static bool window(const wa_graph *g, const wa_node *n, const uint8_t *axis, lanes_rule *r)
+static bool window(const wa_graph *g, const wa_node *n, bool lines, const uint8_t *axis, lanes_rule *r)
 {
     const wa_tensor_type *x = type_of(g, n, 0), *k = type_of(g, n, 1), *o = out_of(g, n);
     bool conv = n->op == WA_OP_Conv || n->op == WA_OP_ConvAct;
     wa_window w;
     r->axis = axis_of(n, axis, 0);
-    if (r->axis == LANES_WHOLE && conv) r->axis = seed(x);
+    if (r->axis == LANES_WHOLE && conv && (lines || x->dims[0] > 1)) r->axis = seed(x);
     if (r->axis == LANES_WHOLE || x->rank != 4 || n->output_count != 1 || x->dtype != WA_F32) return false;
     if (r->axis == 0) return true;
     if (r->axis != 2 || o->dims[2] < ROWS_MIN || wa__node_int(n, "ceil_mode", 0)) return false;
@@ -152,7 +152,7 @@ static bool sum(const wa_graph *g, const wa_node *n, const uint8_t *axis, lanes_
     return over || out_of(g, n)->rank == rank;
 }
 
-bool wa__lanes_rule(const wa_graph *g, const wa_node *n, const uint8_t *axis, lanes_rule *r)
+bool wa__lanes_rule(const wa_graph *g, const wa_node *n, bool lines, const uint8_t *axis, lanes_rule *r)
 {
     bool fits = false;
     *r = (lanes_rule){.axis = LANES_WHOLE};
@@ -162,7 +162,7 @@ bool wa__lanes_rule(const wa_graph *g, const wa_node *n, const uint8_t *axis, la
     case WA_OP_LayerNormalization: case WA_OP_SkipLayerNorm: case WA_OP_RMSNormalization: case WA_OP_SimplifiedLayerNormalization: fits = norm(g, n, axis, r); break;
     case WA_OP_Attention: case WA_OP_QkvAttention: fits = attention(g, n, axis, r); break;
     case WA_OP_EmbedLayerNorm: fits = embedding(g, n, axis, r); break;
-    case WA_OP_Conv: case WA_OP_ConvAct: case WA_OP_MaxPool: case WA_OP_AveragePool: fits = window(g, n, axis, r); break;
+    case WA_OP_Conv: case WA_OP_ConvAct: case WA_OP_MaxPool: case WA_OP_AveragePool: fits = window(g, n, lines, axis, r); break;
     case WA_OP_ConvTranspose: fits = transposed(g, n, axis, r); break;
     case WA_OP_Gather: fits = take(g, n, axis, r); break;
     case WA_OP_Concat: fits = concat(g, n, axis, r); break;

@@ -196,7 +196,7 @@ static void compare(const wa_graph *g, uint32_t stages, const form *f, size_t wh
     uint32_t *part = NULL;
     wa_error err = {0};
     size_t n, m;
-    assert_ok(wa__plan_lanes(g, &halves, &part, &err), err);
+    assert_ok(wa__plan_lanes(g, true, &halves, &part, &err), err);
     if (!halves) fail_msg("case %zu: no halves", which);
     check_parts(halves, part, stages);
     float *want = result(g, f, &n), *got = result(halves, f, &m), most = 0;
@@ -249,7 +249,7 @@ static void not_worth_it(void **state)
     wa_graph *g = encoder(&few), *halves = NULL;
     uint32_t *part = NULL;
     wa_error err = {0};
-    assert_ok(wa__plan_lanes(g, &halves, &part, &err), err);
+    assert_ok(wa__plan_lanes(g, true, &halves, &part, &err), err);
     assert_null(halves);
     assert_null(part);
     wa__graph_free(g);
@@ -297,7 +297,7 @@ static void no_memory(void **state)
         uint32_t *part = NULL;
         wa_error err = {0};
         (void)wa__alloc_fail_at(k);
-        wa_status s = wa__plan_lanes(g, &halves, &part, &err);
+        wa_status s = wa__plan_lanes(g, true, &halves, &part, &err);
         failed = s != WA_OK;
         (void)wa__alloc_fail_at(0);
         if (failed) assert_int_equal(s, WA_NO_MEMORY);
