@@ -499,7 +499,7 @@ const wa_nn_op_info *wa__nn_op_info(uint32_t op); /* never NULL */
 #define WA_WIRE_HEADER_BYTES 32
 #define WA_WIRE_META_BYTES_MAX 67108864u
 #define WA_WIRE_BODY_BYTES_MAX 67108864u
-#define WA_WIRE_INLINE_BYTES_MAX 262144u
+#define WA_WIRE_INLINE_BYTES_MAX 1048576u
 typedef enum wa_frame {
     WA_FRAME_HELLO = 1,
     WA_FRAME_WELCOME = 2,
