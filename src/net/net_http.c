@@ -250,6 +250,8 @@ static int filter_upgrade(net_session *x, struct lws *wsi)
 
 static int on_upgraded(net_session *x, struct lws *wsi)
 {
+    int buffer = SEND_BUFFER_BYTES; /* a long frame leaves in one piece */
+    setsockopt(lws_get_socket_fd(wsi), SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
     net_server *s = x->server;
     wa_ws *ws = s->options.ws_open ? wa__ws_new(s->net, false, s->options.message_max) : NULL;
     if (!ws) return -1;
