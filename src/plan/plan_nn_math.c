@@ -93,13 +93,30 @@ static void matmul(wa_plan_builder *b, const wa_node *n)
     wa__nn_output(b, n, 0, real ? z : wa__nn_cast(b, z, WA_I32));
 }
 
+/* x [.., k] times the rows of y [n,k]: gemm reads them as they lie, where a transpose of a constant is done again at
+ * every run (LiteRT). */
+static wa_nn by_rows(wa_plan_builder *b, wa_nn x, wa_nn y)
+{
+    if (wa__nn_off(b)) return WA_NONE;
+    wa_tensor_type s = wa__nn_type(b, x), t = wa__nn_type(b, y), o = s;
+    if (t.rank < 2) return wa__nn_matmul(b, x, y);
+    if (t.rank != 2 || s.rank < 2 || s.dims[s.rank - 1] != t.dims[1] || !wa__nn_takes(b, WA_NN_gemm, 0, s.dtype)) return wa__nn_matmul(b, x, wa__nn_swap(b, y, t.rank - 2, t.rank - 1));
+    int64_t rows = 1;
+    for (uint32_t i = 0; i + 1 < s.rank; i++) rows *= s.dims[i];
+    wa_tensor_type flat = {s.dtype, 2, {rows, t.dims[0]}};
+    if (s.rank > 2) x = wa__nn_reshape(b, x, 2, (int64_t[]){rows, t.dims[1]});
+    wa__nn_set_int(b, "bTranspose", 1);
+    wa_nn z = wa__nn_call(b, WA_NN_gemm, (wa_nn[]){x, y}, 2, &flat);
+    o.dims[s.rank - 1] = t.dims[0];
+    return s.rank > 2 ? wa__nn_reshape(b, z, o.rank, o.dims) : z;
+}
+
 static void gemm(wa_plan_builder *b, const wa_node *n)
 {
     wa_nn x = wa__nn_input(b, n, 0), y = wa__nn_input(b, n, 1);
     if (!floats(b, n, 0)) return;
     if (wa__node_int(n, "transA", 0)) x = wa__nn_swap(b, x, 0, 1);
-    if (wa__node_int(n, "transB", 0)) y = wa__nn_swap(b, y, 0, 1);
-    wa_nn z = wa__nn_scaled(b, wa__nn_matmul(b, x, y), (double)wa__node_float(n, "alpha", 1));
+    wa_nn z = wa__nn_scaled(b, wa__node_int(n, "transB", 0) ? by_rows(b, x, y) : wa__nn_matmul(b, x, y), (double)wa__node_float(n, "alpha", 1));
     if (wa__nn_has(n, 2)) z = wa__nn_bin(b, WA_NN_add, z, wa__nn_scaled(b, wa__nn_input(b, n, 2), (double)wa__node_float(n, "beta", 1)));
     wa__nn_output(b, n, 0, z);
 }
@@ -108,9 +125,7 @@ static void matmul_fused(wa_plan_builder *b, const wa_node *n)
 {
     wa_nn x = wa__nn_input(b, n, 0), y = wa__nn_input(b, n, 1);
     if (!floats(b, n, 0) || wa__nn_off(b)) return;
-    wa_tensor_type t = wa__nn_type(b, y);
-    if (wa__node_int(n, "transB", 0) && t.rank >= 2) y = wa__nn_swap(b, y, t.rank - 2, t.rank - 1);
-    wa_nn z = wa__nn_scaled(b, wa__nn_matmul(b, x, y), (double)wa__node_float(n, "alpha", 1));
+    wa_nn z = wa__nn_scaled(b, wa__node_int(n, "transB", 0) ? by_rows(b, x, y) : wa__nn_matmul(b, x, y), (double)wa__node_float(n, "alpha", 1));
     if (wa__nn_has(n, 2)) z = wa__nn_bin(b, WA_NN_add, z, wa__nn_input(b, n, 2));
     z = wa__nn_act(b, z, (uint32_t)wa__node_int(n, "act", 0));
     if (wa__nn_has(n, 3)) z = wa__nn_bin(b, WA_NN_add, z, wa__nn_input(b, n, 3));
