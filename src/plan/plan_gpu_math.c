@@ -23,7 +23,7 @@ static const char *attention_refuses(wa_plan_builder *b, const wa_node *n)
 }
 
 /* Strides of a broadcast bias in [b,h,s,t]. */
-static void bias_strides(const wa_tensor_type *t, uint32_t *out)
+void wa__gpu_bias_strides(const wa_tensor_type *t, uint32_t *out)
 {
     uint32_t stride = 1;
     for (uint32_t k = 0; k < 4; k++) {
@@ -74,7 +74,7 @@ static wa_status attention_lower(wa_plan_builder *b, uint32_t node)
     d.params[1] = t;
     d.params[2] = (uint32_t)o->dims[0];
     d.params[3] = wa__gpu_bits(wa__node_float(n, "scale", 1));
-    if (bias) bias_strides(wa__gpu_type(b, n->inputs[at]), d.params + 4);
+    if (bias) wa__gpu_bias_strides(wa__gpu_type(b, n->inputs[at]), d.params + 4);
     d.params_count = 8;
     d.grid[0] = ((uint32_t)o->dims[1] + queries - 1) / queries;
     d.grid[1] = heads;

@@ -231,16 +231,6 @@ bool wa__gpu_attention_tiles(wa_plan_builder *b, const wa_node *n)
     return all && attention_describe(b, n, &a);
 }
 
-static void bias_strides(const wa_tensor_type *t, uint32_t *out)
-{
-    uint32_t stride = 1;
-    for (uint32_t k = 0; k < 4; k++) {
-        int64_t dim = k < t->rank ? t->dims[t->rank - 1 - k] : 1;
-        out[3 - k] = dim == 1 ? 0 : stride;
-        stride *= (uint32_t)dim;
-    }
-}
-
 wa_status wa__gpu_attention_tiles_lower(wa_plan_builder *b, uint32_t node)
 {
     const wa_node *n = &b->g->nodes[node];
@@ -248,7 +238,7 @@ wa_status wa__gpu_attention_tiles_lower(wa_plan_builder *b, uint32_t node)
     wa_gpu_dispatch d = wa__gpu_begin(b, WA_WGSL_ATTENTION_TILES);
     uint32_t *s = d.spec.spec;
     if (!attention_describe(b, n, &a)) return wa__fail(b->err, WA_INTERNAL, "attention changed its mind");
-    if (a.bias != WA_NONE) bias_strides(wa__gpu_type(b, a.bias), d.params + 4);
+    if (a.bias != WA_NONE) wa__gpu_bias_strides(wa__gpu_type(b, a.bias), d.params + 4);
     s[0] = a.size, s[1] = a.heads;
     s[2] = (a.packed ? 1u : 0u) | (a.bias != WA_NONE ? 2u : 0u) | (d.params[6] ? 4u : 0u);
     s[3] = a.keys <= 32 ? 2 : a.keys <= 64 ? 4 : 8;

@@ -288,6 +288,7 @@ extern const wa_gpu_row wa__gpu_math_rows[], wa__gpu_move_rows[], wa__gpu_seq_ro
 extern const wa_gpu_row wa__gpu_window_rows[];
 extern const wa_gpu_row wa__gpu_quant_rows[];
 extern const wa_gpu_row wa__gpu_index_rows[], wa__gpu_select_rows[]; /* end with op NONE */
+void wa__gpu_bias_strides(const wa_tensor_type *t, uint32_t *out); /* plan_gpu_math.c: of an attention bias in [b,h,s,t], 0 where it is broadcast */
 /* plan_gpu_matrix.c: forms with tiles of products and attention, and their lowering on subgroup matrices. */
 uint32_t wa__gpu_product_tile_forms(wa_plan_builder *b, const wa_node *n, bool output, uint32_t index); /* 0 or the bit */
 bool wa__gpu_product_tiles(wa_plan_builder *b, const wa_node *n);
