@@ -37,7 +37,7 @@ asan:
 	@tools/deps.sh
 	@cmake -S . -B build-asan $(call generator,build-asan) -DWA_DEPS_DIR=$(DEPS) -DWA_ASAN=ON >/dev/null
 	@cmake --build build-asan
-	@ctest --test-dir build-asan --output-on-failure
+	@LSAN_OPTIONS=suppressions=$(CURDIR)/tests/lsan.supp ctest --test-dir build-asan --output-on-failure
 
 # FUZZ_SECONDS a target, corpora in fuzz/corpus.
 FUZZ_SECONDS ?= 60

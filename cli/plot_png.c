@@ -72,8 +72,7 @@ bool plot_write_png(const plot *p, const char *path, char *why, size_t why_size)
     if (status == CAIRO_STATUS_SUCCESS) status = l.surface_write_to_png(s, path);
     if (status != CAIRO_STATUS_SUCCESS) snprintf(why, why_size, "%s: %s", path, l.status_to_string(status));
     l.destroy(c);
-    l.surface_destroy(s);
-    dlclose(l.handle);
+    l.surface_destroy(s); /* the library stays: its font caches point into it */
     return status == CAIRO_STATUS_SUCCESS;
 }
 #else

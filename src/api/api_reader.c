@@ -162,7 +162,8 @@ static bool hand_over(api_reader *r, api_chunk *c, bool end, wa_status s, const 
     pthread_mutex_lock(&r->mutex);
     while (r->ready && !r->stop) pthread_cond_wait(&r->changed, &r->mutex);
     bool go = !r->stop && !end && s == WA_OK;
-    r->ready = c;
+    if (r->ready) api_chunk_free(c); /* told to stop while the one before still waits */
+    else r->ready = c;
     r->ended = !go;
     r->status = s;
     if (s != WA_OK) r->err = *err;
