@@ -5,12 +5,13 @@ const LIMITS = ['maxBufferSize', 'maxStorageBufferBindingSize', 'maxComputeWorkg
   'maxComputeWorkgroupSizeX', 'maxComputeWorkgroupSizeY', 'maxComputeWorkgroupSizeZ', 'maxStorageBuffersPerShaderStage'];
 const FEATURES = ['shader-f16', 'subgroups', 'timestamp-query', 'chromium-experimental-subgroup-matrix'];
 
-// What is no feature of a device but is told as one: f16 matrices with f32 sums in 16x16x16, packed dot products.
+// What is no feature of a device but is told as one: f16 matrices in 16x16x16 with f16 and with f32 sums, in subgroups
+// that have 32 lanes always (what the kernels over tiles are written for); packed dot products.
 function derived(device, info) {
-  const matrix = c => c.componentType === 'f16' && c.resultComponentType === 'f32' && c.M === 16 && c.N === 16 && c.K === 16;
+  const matrix = sums => c => c.componentType === 'f16' && c.resultComponentType === sums && c.M === 16 && c.N === 16 && c.K === 16;
   const configs = device.features.has('chromium-experimental-subgroup-matrix') ? Array.from(info.subgroupMatrixConfigs || []) : [];
   const dots = Boolean(navigator.gpu.wgslLanguageFeatures && navigator.gpu.wgslLanguageFeatures.has('packed_4x8_integer_dot_product'));
-  return [...(configs.some(matrix) ? ['subgroup-matrix-f16'] : []), ...(dots ? ['packed-dot'] : [])];
+  return [...(info.subgroupMinSize === 32 && info.subgroupMaxSize === 32 && ['f16', 'f32'].every(sums => configs.some(matrix(sums))) ? ['subgroup-matrix-f16'] : []), ...(dots ? ['packed-dot'] : [])];
 }
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|microsoft basic render|\bwarp\b|software/i;
 // A browser may name nothing (Firefox). Then the adapter's own speed decides: f32 multiply-adds per
