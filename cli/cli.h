@@ -3,6 +3,7 @@
 #ifndef CLI_H
 #define CLI_H
 #include "webaccel/webaccel.h"
+#include <jansson.h>
 #include <stdio.h>
 
 enum { CLI_EXIT_USAGE = 2, CLI_OPTIONS_MAX = 40, CLI_VALUES_MAX = 64 };
@@ -68,6 +69,9 @@ int cli_shapes_parse(const cli_args *a, cli_shapes *out); /* 0, or an exit code 
 int cli_measure_parse(const cli_args *a, cli_shapes *shapes, wa_measure_request *q);
 /* "a,b,c" into words; their number, 0 for an empty or malformed list or more than `most`. */
 size_t cli_words(const char *list, char out[][CLI_WORD_BYTES], size_t most);
+/* A member of what a measurement gave: "" or -1 where it is absent or null. */
+const char *cli_json_text(const json_t *o, const char *key);
+double cli_json_number(const json_t *o, const char *key);
 #define CLI_TUNE_OPTION \
     {"tune", "on|off", "kernel choices measured on the adapter, at first use for 2 s at most (default: on hardware adapters)", 0, "on off"}
 /* Options of that kind for a command's table. */

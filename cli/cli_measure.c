@@ -71,3 +71,15 @@ size_t cli_words(const char *list, char out[][CLI_WORD_BYTES], size_t most)
     }
     return list && *list ? 0 : n;
 }
+
+const char *cli_json_text(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s ? s : "";
+}
+
+double cli_json_number(const json_t *o, const char *key)
+{
+    const json_t *v = json_object_get(o, key);
+    return json_is_number(v) ? json_number_value(v) : -1;
+}

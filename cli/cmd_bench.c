@@ -109,18 +109,6 @@ static int all(const cli_args *a, wa_accelerator *acc, wa_measure_request q, con
     return code;
 }
 
-static const char *str(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s ? s : "";
-}
-
-static double num(const json_t *o, const char *key)
-{
-    const json_t *v = json_object_get(o, key);
-    return json_is_number(v) ? json_number_value(v) : -1;
-}
-
 static const char *short_name(const char *model)
 {
     size_t n = strlen(model);
@@ -131,7 +119,7 @@ static const char *short_name(const char *model)
 
 static void where(const json_t *r, char *out, size_t n)
 {
-    snprintf(out, n, "%s%s%s", str(r, "target"), *str(r, "browser") ? " " : "", str(r, "browser"));
+    snprintf(out, n, "%s%s%s", cli_json_text(r, "target"), *cli_json_text(r, "browser") ? " " : "", cli_json_text(r, "browser"));
 }
 
 static void print_table(const json_t *results)
@@ -147,16 +135,16 @@ static void print_table(const json_t *results)
         char place[120];
         if (json_object_get(r, "error")) continue;
         where(r, place, sizeof place);
-        table_cell(&t, "%s", short_name(str(r, "model")));
+        table_cell(&t, "%s", short_name(cli_json_text(r, "model")));
         table_cell(&t, "%s", place);
-        table_cell(&t, "%.0f", num(r, "precision"));
-        table_cell(&t, "%.0f", num(r, "batch"));
-        if (num(r, "tokens") > 0) table_cell(&t, "%.0f", num(r, "tokens"));
+        table_cell(&t, "%.0f", cli_json_number(r, "precision"));
+        table_cell(&t, "%.0f", cli_json_number(r, "batch"));
+        if (cli_json_number(r, "tokens") > 0) table_cell(&t, "%.0f", cli_json_number(r, "tokens"));
         else table_cell(&t, "-");
         static const char *const keys[] = {"median_ms", "p10_ms", "p90_ms", "first_ms", "load_ms", "gpu_ms", "throughput"};
-        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) table_number(&t, num(r, keys[k]));
-        table_number(&t, num(r, "memory_bytes") / 1e6);
-        table_cell(&t, "%.0f", num(r, "runs"));
+        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) table_number(&t, cli_json_number(r, keys[k]));
+        table_number(&t, cli_json_number(r, "memory_bytes") / 1e6);
+        table_cell(&t, "%.0f", cli_json_number(r, "runs"));
         table_cell(&t, "%s", json_is_true(json_object_get(r, "steady")) ? "yes" : "no");
     }
     table_end(&t, stdout);
@@ -175,13 +163,13 @@ static int draw(const cli_args *a, const json_t *results, const char *path)
         char place[80];
         where(r, place, sizeof place);
         snprintf(b->series, sizeof b->series, "%s", place);
-        snprintf(b->label, sizeof b->label, "%s, %.0f bits", place, num(r, "precision"));
-        int used = snprintf(b->group, sizeof b->group, "%.50s, batch %.0f", short_name(str(r, "model")), num(r, "batch"));
-        if (num(r, "tokens") > 0 && used > 0 && (size_t)used < sizeof b->group) snprintf(b->group + used, sizeof b->group - (size_t)used, ", %.0f tokens", num(r, "tokens"));
+        snprintf(b->label, sizeof b->label, "%s, %.0f bits", place, cli_json_number(r, "precision"));
+        int used = snprintf(b->group, sizeof b->group, "%.50s, batch %.0f", short_name(cli_json_text(r, "model")), cli_json_number(r, "batch"));
+        if (cli_json_number(r, "tokens") > 0 && used > 0 && (size_t)used < sizeof b->group) snprintf(b->group + used, sizeof b->group - (size_t)used, ", %.0f tokens", cli_json_number(r, "tokens"));
         if (json_is_true(json_object_get(r, "adapter_is_software"))) snprintf(b->note, sizeof b->note, "software adapter");
-        b->median = num(r, "median_ms");
-        b->p10 = num(r, "p10_ms");
-        b->p90 = num(r, "p90_ms");
+        b->median = cli_json_number(r, "median_ms");
+        b->p10 = cli_json_number(r, "p10_ms");
+        b->p90 = cli_json_number(r, "p90_ms");
         n++;
     }
     bool ok = bars && plot_bars("webaccel bench: median time of a run, whiskers from p10 to p90", "ms", bars, n, &p) && plot_write(&p, path, why, sizeof why);

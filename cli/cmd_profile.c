@@ -5,30 +5,18 @@
 #include <jansson.h>
 #include <string.h>
 
-static const char *str(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s ? s : "";
-}
-
-static double num(const json_t *o, const char *key)
-{
-    const json_t *v = json_object_get(o, key);
-    return json_is_number(v) ? json_number_value(v) : -1;
-}
-
 static double times(double v, double factor) { return v < 0 ? -1 : v * factor; }
 
 static void print_numbers(table *t, const json_t *r)
 {
-    table_number(t, num(r, "us"));
-    table_number(t, num(r, "predicted_us"));
-    table_number(t, times(num(r, "share"), 100));
-    table_number(t, num(r, "flops") / 1e6);
-    table_number(t, times(num(r, "bytes"), 1e-3));
-    table_number(t, num(r, "gflops"));
-    table_number(t, num(r, "gb_s"));
-    table_number(t, times(num(r, "of_floor"), 100));
+    table_number(t, cli_json_number(r, "us"));
+    table_number(t, cli_json_number(r, "predicted_us"));
+    table_number(t, times(cli_json_number(r, "share"), 100));
+    table_number(t, cli_json_number(r, "flops") / 1e6);
+    table_number(t, times(cli_json_number(r, "bytes"), 1e-3));
+    table_number(t, cli_json_number(r, "gflops"));
+    table_number(t, cli_json_number(r, "gb_s"));
+    table_number(t, times(cli_json_number(r, "of_floor"), 100));
 }
 
 static void heads(table *t, const char *const *names)
@@ -49,10 +37,10 @@ static void print_kernels(const json_t *list)
         json_t *g = json_object_get(r, "grid");
         table_cell(&t, "%zu", i);
         print_numbers(&t, r);
-        table_cell(&t, "%s", str(r, "kernel"));
+        table_cell(&t, "%s", cli_json_text(r, "kernel"));
         if (json_is_array(g)) table_cell(&t, "%lldx%lldx%lld", (long long)json_integer_value(json_array_get(g, 0)), (long long)json_integer_value(json_array_get(g, 1)), (long long)json_integer_value(json_array_get(g, 2)));
         else table_cell(&t, "-");
-        table_cell(&t, "%s", str(r, "label"));
+        table_cell(&t, "%s", cli_json_text(r, "label"));
     }
     table_end(&t, stdout);
 }
@@ -66,9 +54,9 @@ static void print_kinds(const json_t *list)
     table_begin(&t, "rrrrrrrrrl");
     heads(&t, names);
     json_array_foreach(list, i, r) {
-        table_cell(&t, "%.0f", num(r, "count"));
+        table_cell(&t, "%.0f", cli_json_number(r, "count"));
         print_numbers(&t, r);
-        table_cell(&t, "%s", str(r, "kind"));
+        table_cell(&t, "%s", cli_json_text(r, "kind"));
     }
     table_end(&t, stdout);
 }
@@ -76,19 +64,19 @@ static void print_kinds(const json_t *list)
 static void print_head(const json_t *o)
 {
     const json_t *f = json_object_get(o, "floors");
-    printf("%s, batch %.0f", str(o, "model"), num(o, "batch"));
-    if (num(o, "tokens") > 0) printf(", %.0f tokens", num(o, "tokens"));
-    printf(", on %s%s%s", str(o, "target"), *str(o, "browser") ? " in " : "", str(o, "browser"));
-    if (*str(o, "adapter_name")) printf(" (%s)", str(o, "adapter_name"));
-    printf("\nrun %.3f ms", num(o, "wall_ms"));
-    if (num(o, "gpu_ms") >= 0) printf(", of it the GPU %.3f", num(o, "gpu_ms"));
-    if (num(o, "profiled_runs") > 0) printf("; kernels timed one by one %.3f ms (median of %.0f)", num(o, "kernels_ms"), num(o, "profiled_runs"));
+    printf("%s, batch %.0f", cli_json_text(o, "model"), cli_json_number(o, "batch"));
+    if (cli_json_number(o, "tokens") > 0) printf(", %.0f tokens", cli_json_number(o, "tokens"));
+    printf(", on %s%s%s", cli_json_text(o, "target"), *cli_json_text(o, "browser") ? " in " : "", cli_json_text(o, "browser"));
+    if (*cli_json_text(o, "adapter_name")) printf(" (%s)", cli_json_text(o, "adapter_name"));
+    printf("\nrun %.3f ms", cli_json_number(o, "wall_ms"));
+    if (cli_json_number(o, "gpu_ms") >= 0) printf(", of it the GPU %.3f", cli_json_number(o, "gpu_ms"));
+    if (cli_json_number(o, "profiled_runs") > 0) printf("; kernels timed one by one %.3f ms (median of %.0f)", cli_json_number(o, "kernels_ms"), cli_json_number(o, "profiled_runs"));
     if (json_is_object(f)) {
-        printf("\nfloors: %.3g TFLOP/s", num(f, "f32_per_s") / 1e12);
-        if (num(f, "f16_per_s") > 0) printf(", f16 %.3g", num(f, "f16_per_s") / 1e12);
-        if (num(f, "matrix_per_s") > 0) printf(", matrix units %.3g", num(f, "matrix_per_s") / 1e12);
-        printf(", copy %.4g GB/s (%.4g within %.3g MB), %.3g us a %s", num(f, "far_bytes_per_s") / 1e9, num(f, "near_bytes_per_s") / 1e9, num(f, "near_bytes") / 1e6, num(f, "pass_us"),
-               *str(o, "browser") ? "dispatch" : "call");
+        printf("\nfloors: %.3g TFLOP/s", cli_json_number(f, "f32_per_s") / 1e12);
+        if (cli_json_number(f, "f16_per_s") > 0) printf(", f16 %.3g", cli_json_number(f, "f16_per_s") / 1e12);
+        if (cli_json_number(f, "matrix_per_s") > 0) printf(", matrix units %.3g", cli_json_number(f, "matrix_per_s") / 1e12);
+        printf(", copy %.4g GB/s (%.4g within %.3g MB), %.3g us a %s", cli_json_number(f, "far_bytes_per_s") / 1e9, cli_json_number(f, "near_bytes_per_s") / 1e9, cli_json_number(f, "near_bytes") / 1e6, cli_json_number(f, "pass_us"),
+               *cli_json_text(o, "browser") ? "dispatch" : "call");
     }
     printf("\n\n");
 }

@@ -4,18 +4,6 @@
 #include <jansson.h>
 #include <string.h>
 
-static const char *str(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s ? s : "";
-}
-
-static double num(const json_t *o, const char *key)
-{
-    const json_t *v = json_object_get(o, key);
-    return json_is_number(v) ? json_number_value(v) : -1;
-}
-
 static void print_products(const json_t *list)
 {
     static const char *const names[] = {"M", "N", "K", "count", "default us", "best us", "speedup", "tried", "failed", "default", "best"};
@@ -26,17 +14,17 @@ static void print_products(const json_t *list)
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) table_cell(&t, "%s", names[k]);
     json_array_foreach(list, i, x) {
         static const char *const whole[] = {"m", "n", "k", "count"}, *const rest[] = {"tried", "failed"};
-        for (size_t k = 0; k < 4; k++) table_cell(&t, "%.0f", num(x, whole[k]));
-        table_number(&t, num(x, "default_us"));
-        table_number(&t, num(x, "us"));
-        table_number(&t, num(x, "speedup"));
-        for (size_t k = 0; k < 2; k++) table_cell(&t, "%.0f", num(x, rest[k]));
-        table_cell(&t, "%s", str(x, "default"));
-        table_cell(&t, "%s", *str(x, "tile") ? str(x, "tile") : "not reached: give more --seconds");
+        for (size_t k = 0; k < 4; k++) table_cell(&t, "%.0f", cli_json_number(x, whole[k]));
+        table_number(&t, cli_json_number(x, "default_us"));
+        table_number(&t, cli_json_number(x, "us"));
+        table_number(&t, cli_json_number(x, "speedup"));
+        for (size_t k = 0; k < 2; k++) table_cell(&t, "%.0f", cli_json_number(x, rest[k]));
+        table_cell(&t, "%s", cli_json_text(x, "default"));
+        table_cell(&t, "%s", *cli_json_text(x, "tile") ? cli_json_text(x, "tile") : "not reached: give more --seconds");
     }
     table_end(&t, stdout);
     json_array_foreach(list, i, x)
-        if (*str(x, "failure")) printf("%.0fx%.0fx%.0f: a candidate failed: %s\n", num(x, "m"), num(x, "n"), num(x, "k"), str(x, "failure"));
+        if (*cli_json_text(x, "failure")) printf("%.0fx%.0fx%.0f: a candidate failed: %s\n", cli_json_number(x, "m"), cli_json_number(x, "n"), cli_json_number(x, "k"), cli_json_text(x, "failure"));
 }
 
 static int tune(const cli_args *a)
@@ -57,12 +45,12 @@ static int tune(const cli_args *a)
     else if (cli_has(a, "json")) puts(json);
     else {
         json_t *o = json_loads(json, 0, NULL);
-        const char *adapter = str(o, "adapter");
+        const char *adapter = cli_json_text(o, "adapter");
         adapter += strspn(adapter, " ");
-        printf("%s in %s, %.1f s\n\n", *adapter ? adapter : "an adapter without a name", str(o, "browser_version"), num(o, "seconds"));
+        printf("%s in %s, %.1f s\n\n", *adapter ? adapter : "an adapter without a name", cli_json_text(o, "browser_version"), cli_json_number(o, "seconds"));
         print_products(json_object_get(o, "products"));
-        if (num(o, "default_us") > 0)
-            printf("\nproducts of one run: %.1f us with the shipped choices, %.1f us with these; kept in %s\n", num(o, "default_us"), num(o, "us"), str(o, "file"));
+        if (cli_json_number(o, "default_us") > 0)
+            printf("\nproducts of one run: %.1f us with the shipped choices, %.1f us with these; kept in %s\n", cli_json_number(o, "default_us"), cli_json_number(o, "us"), cli_json_text(o, "file"));
         json_decref(o);
     }
     wa_string_free(json);

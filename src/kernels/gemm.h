@@ -15,6 +15,19 @@
 #define WA_BLOCK_K  1536 /* two panels of it stay in the second-level cache; 384, for the first, was 4 % slower at K = 1536 */
 #define WA_TILE_MAX 32 /* columns of a tile in any form */
 
+/* Element i of B, which may lie unaligned. */
+static inline float wa__gemm_element(const void *b, wa_dtype dtype, int64_t i)
+{
+    uint16_t h;
+    float f;
+    if (dtype == WA_F32) {
+        memcpy(&f, (const uint8_t *)b + i * 4, 4);
+        return f;
+    }
+    memcpy(&h, (const uint8_t *)b + i * 2, 2);
+    return dtype == WA_BF16 ? wa__bf16_to_f32(h) : wa__f16_to_f32(h);
+}
+
 typedef struct wa_gemm_tile { /* at most isa->rows x (isa->panels panels) of C */
     const float *a;
     int64_t a_row, a_k; /* floats between rows of A, and between its columns */

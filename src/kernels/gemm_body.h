@@ -52,18 +52,6 @@ V_INLINE void any_tile(const wa_gemm_tile *t, const bool tapped)
 static void tile(const wa_gemm_tile *t) { any_tile(t, false); }
 static void tile_taps(const wa_gemm_tile *t) { any_tile(t, true); }
 
-V_INLINE float element(const void *b, wa_dtype dtype, int64_t i)
-{
-    uint16_t h;
-    float f;
-    if (dtype == WA_F32) {
-        memcpy(&f, (const uint8_t *)b + i * 4, 4);
-        return f;
-    }
-    memcpy(&h, (const uint8_t *)b + i * 2, 2);
-    return dtype == WA_BF16 ? wa__bf16_to_f32(h) : wa__f16_to_f32(h);
-}
-
 /* Eight rows of 8 floats become columns. */
 V_INLINE void transpose8(const uint8_t *from, int64_t row_bytes, float *out)
 {
@@ -109,7 +97,7 @@ static void pack(const void *b, wa_dtype dtype, bool transposed, int64_t n, int6
         }
     for (int64_t i = done; i < k; i++)
         for (int64_t c = 0; c < WA_PANEL; c++)
-            out[i * WA_PANEL + c] = c < columns ? element(b, dtype, transposed ? (j + c) * k_all + k_from + i : (k_from + i) * n + j + c) : 0.0f;
+            out[i * WA_PANEL + c] = c < columns ? wa__gemm_element(b, dtype, transposed ? (j + c) * k_all + k_from + i : (k_from + i) * n + j + c) : 0.0f;
 }
 
 const wa_gemm_isa WA_ISA(wa__gemm) = {V_ROWS, V_LANES == 16 ? 2 : 1, tile, tile_taps, pack};

@@ -19,28 +19,16 @@ static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* --- weights ---------------------------------------------------------------------------------------------------- */
-static float weight(const void *b, wa_dtype dtype, int64_t i)
-{
-    uint16_t h;
-    float f;
-    if (dtype == WA_F32) {
-        memcpy(&f, (const uint8_t *)b + i * 4, 4);
-        return f;
-    }
-    memcpy(&h, (const uint8_t *)b + i * 2, 2);
-    return dtype == WA_BF16 ? wa__bf16_to_f32(h) : wa__f16_to_f32(h);
-}
-
 /* Column j of `panel`. */
 static void pack_column(const void *b, wa_dtype dtype, int64_t first, int64_t step, int64_t k, int64_t column, uint8_t *panel)
 {
     float most = 0, scale, inverse;
     int32_t sum = 0;
-    for (int64_t i = 0; i < k; i++) most = fmaxf(most, fabsf(weight(b, dtype, first + i * step)));
+    for (int64_t i = 0; i < k; i++) most = fmaxf(most, fabsf(wa__gemm_element(b, dtype, first + i * step)));
     scale = most / 127.0f;
     inverse = most > 0 && isfinite(127.0f / most) ? 127.0f / most : 0;
     for (int64_t i = 0; i < k; i++) {
-        float q = rintf(weight(b, dtype, first + i * step) * inverse);
+        float q = rintf(wa__gemm_element(b, dtype, first + i * step) * inverse);
         int8_t code = (int8_t)(q >= -127 && q <= 127 ? q : 0);
         sum += code;
         panel[i / 4 * 64 + column * 4 + i % 4] = (uint8_t)code;

@@ -127,6 +127,18 @@ V_INLINE float v_top(vf a)
     return vq_max(h, __builtin_shufflevector(h, h, 1, 1, 1, 1, 1, 1, 1, 1))[0];
 }
 
+/* e^r for |r| <= ln 2 / 2. */
+V_INLINE vf v_exp_series(vf r)
+{
+    vf p = v_fma(r, v_set(1.0f / 5040), v_set(1.0f / 720));
+    p = v_fma(p, r, v_set(1.0f / 120));
+    p = v_fma(p, r, v_set(1.0f / 24));
+    p = v_fma(p, r, v_set(1.0f / 6));
+    p = v_fma(p, r, v_set(0.5f));
+    p = v_fma(p, r, v_set(1.0f));
+    return v_fma(p, r, v_set(1.0f));
+}
+
 /* 2^n * e^r with |r| <= ln 2 / 2; 0 below -87.3, infinity above 88.7, NaN stays. */
 V_INLINE vf v_exp(vf x)
 {
@@ -135,13 +147,7 @@ V_INLINE vf v_exp(vf x)
     vf n = v_fma(c, v_set(1.44269504f), v_set(12582912.0f)) - 12582912.0f; /* rounds: 1.5 * 2^23 */
     vf r = v_fma(n, v_set(-0.693359375f), c);
     r = v_fma(n, v_set(2.12194440e-4f), r);
-    vf p = v_fma(r, v_set(1.0f / 5040), v_set(1.0f / 720));
-    p = v_fma(p, r, v_set(1.0f / 120));
-    p = v_fma(p, r, v_set(1.0f / 24));
-    p = v_fma(p, r, v_set(1.0f / 6));
-    p = v_fma(p, r, v_set(0.5f));
-    p = v_fma(p, r, v_set(1.0f));
-    p = v_fma(p, r, v_set(1.0f));
+    vf p = v_exp_series(r);
     vi e = __builtin_convertvector(n, vi), half = e >> 1; /* in two steps: 2^128 is no float */
     vf y = p * (vf)((half + 127) << 23) * (vf)((e - half + 127) << 23);
     y = v_pick(low, v_set(0.0f), y);
@@ -155,13 +161,7 @@ V_INLINE vf v_exp_down(vf x)
     vf c = v_pick((vi)(x < -88.3f), v_set(-88.3f), x); /* 2^-127 is written as 0 */
     vf t = v_fma(c, v_set(1.44269504f), v_set(12582912.0f)), n = t - 12582912.0f;
     vf r = v_fma(n, v_set(2.12194440e-4f), v_fma(n, v_set(-0.693359375f), c));
-    vf p = v_fma(r, v_set(1.0f / 5040), v_set(1.0f / 720));
-    p = v_fma(p, r, v_set(1.0f / 120));
-    p = v_fma(p, r, v_set(1.0f / 24));
-    p = v_fma(p, r, v_set(1.0f / 6));
-    p = v_fma(p, r, v_set(0.5f));
-    p = v_fma(p, r, v_set(1.0f));
-    p = v_fma(p, r, v_set(1.0f));
+    vf p = v_exp_series(r);
     return p * (vf)(((vi)t << 23) + 0x3f800000); /* t's low bits are n */
 }
 

@@ -44,22 +44,28 @@ static void sort(const uint32_t *counts, uint32_t *order, uint32_t *spare, uint3
     if (from != order) memcpy(order, from, n * sizeof *order);
 }
 
+/* Checks the counts and makes room; on failure nothing is held. */
+static wa_status begin(const uint32_t *counts, uint32_t text_count, uint32_t length_max, wa_batches *b, uint32_t **spare, wa_error *err)
+{
+    for (uint32_t i = 0; i < text_count; i++)
+        if (counts[i] == 0 || (length_max && counts[i] > length_max))
+            return wa__fail(err, WA_INVALID_ARGUMENT, "text %u has %u tokens; it must have 1 to %u", i, counts[i], length_max);
+    b->order = wa__alloc(text_count + (size_t)1, sizeof *b->order);
+    b->batches = wa__alloc(text_count + (size_t)1, sizeof *b->batches);
+    *spare = wa__alloc(text_count + (size_t)1, sizeof **spare);
+    if (b->order && b->batches && *spare) return WA_OK;
+    wa__free(*spare);
+    wa__batches_done(b);
+    return wa__no_memory(err, "batches");
+}
+
 wa_status wa__batches_plan(const uint32_t *counts, uint32_t text_count, uint32_t batch_max, uint32_t length_max,
                            wa_batches *out, wa_error *err)
 {
     if (batch_max == 0) return wa__fail(err, WA_INVALID_ARGUMENT, "a batch of at most 0 texts was asked for");
-    for (uint32_t i = 0; i < text_count; i++)
-        if (counts[i] == 0 || (length_max && counts[i] > length_max))
-            return wa__fail(err, WA_INVALID_ARGUMENT, "text %u has %u tokens; it must have 1 to %u", i, counts[i], length_max);
     wa_batches b = {0};
-    b.order = wa__alloc(text_count + (size_t)1, sizeof *b.order);
-    b.batches = wa__alloc(text_count + (size_t)1, sizeof *b.batches);
-    uint32_t *spare = wa__alloc(text_count + (size_t)1, sizeof *spare);
-    if (!b.order || !b.batches || !spare) {
-        wa__free(spare);
-        wa__batches_done(&b);
-        return wa__no_memory(err, "batches");
-    }
+    uint32_t *spare;
+    WA_TRY(begin(counts, text_count, length_max, &b, &spare, err));
     for (uint32_t i = 0; i < text_count; i++) b.order[i] = i;
     sort(counts, b.order, spare, text_count);
     wa__free(spare);
@@ -110,17 +116,8 @@ static bool fewer(const wa_bucket_rule *r, const uint32_t *counts, const uint32_
 wa_status wa__batches_cut(const uint32_t *counts, uint32_t text_count, const wa_bucket_rule *r, wa_batches *out, wa_error *err)
 {
     wa_batches b = {0};
-    for (uint32_t i = 0; i < text_count; i++)
-        if (counts[i] == 0 || (r->length_max && counts[i] > r->length_max))
-            return wa__fail(err, WA_INVALID_ARGUMENT, "text %u has %u tokens; it must have 1 to %u", i, counts[i], r->length_max);
-    b.order = wa__alloc(text_count + (size_t)1, sizeof *b.order);
-    b.batches = wa__alloc(text_count + (size_t)1, sizeof *b.batches);
-    uint32_t *spare = wa__alloc(text_count + (size_t)1, sizeof *spare);
-    if (!b.order || !b.batches || !spare) {
-        wa__free(spare);
-        wa__batches_done(&b);
-        return wa__no_memory(err, "batches");
-    }
+    uint32_t *spare;
+    WA_TRY(begin(counts, text_count, r->length_max, &b, &spare, err));
     /* Sorted from the last text on, and then turned round: equal lengths are in input order again. */
     for (uint32_t i = 0; i < text_count; i++) spare[i] = text_count - 1 - i;
     sort(counts, spare, b.order, text_count);
