@@ -560,7 +560,7 @@ wa_status wa__plan_build(const wa_graph *g, const wa_plan_options *o, wa_plan **
     if (t->target != WA_TARGET_CPU && t->target != WA_TARGET_WEBGPU && t->target != WA_TARGET_WEBNN)
         return wa__fail(err, WA_UNSUPPORTED, "plans are made for cpu, webgpu and webnn, not for target %d", (int)t->target);
     if (t->target == WA_TARGET_WEBNN && !t->nn) return wa__fail(err, WA_INVALID_ARGUMENT, "a plan for webnn needs the limits of its context");
-    if (halves_pay(t)) WA_TRY(wa__plan_lanes(g, false, &halved, &part, err));
+    if (halves_pay(t)) WA_TRY(wa__plan_lanes(g, &halved, &part, err));
     wa_plan *p = NULL;
     wa_status s = plan_of(halved ? halved : g, part, o, &p, err);
     if (s == WA_OK && halved && is_mixed(p)) {

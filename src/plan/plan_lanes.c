@@ -1,7 +1,7 @@
-/* Rows in two halves. LiteRT gives a graph half of the cores, (cores + 1) / 2 threads and four at most, and runs
- * graphs that share no tensor at the same time; so rows (texts of a batch, tokens, lines of an image) go as two
- * chains of graphs, lane 0 and lane 1, that meet where attention reads the keys and values of all tokens, a window
- * reaches over the cut, or something is summed over all rows.
+/* Rows in two halves: texts of a batch, tokens, images of a batch go as two chains of graphs, lane 0 and lane 1,
+ * that meet where attention reads the keys and values of all tokens or something is summed over all rows. LiteRT
+ * may run graphs that share no tensor at the same time, and takes less for the halves even one after the other
+ * (plan_build.c has the figures).
  *
  * In: an optimised graph. Every node becomes one item a lane, with the rows of its half, or one item for all. An
  * item's stage is the number of meetings before it; part = 1 + 2 * stage + lane, and the new graph's nodes stand
@@ -30,7 +30,7 @@ static void decide(lanes *l)
             uint32_t p = maker(l, n->inputs[k]);
             l->shared[i] &= n->inputs[k] == WA_NONE || l->g->values[n->inputs[k]].kind == WA_VALUE_CONST || (p != WA_NONE && l->shared[p]);
         }
-        l->has_rule[i] = !l->shared[i] && wa__lanes_rule(l->g, n, l->lines, l->axis, &l->rule[i]);
+        l->has_rule[i] = !l->shared[i] && wa__lanes_rule(l->g, n, l->axis, &l->rule[i]);
         if (!l->has_rule[i]) continue;
         l->axis[n->outputs[0]] = (uint8_t)l->rule[i].axis;
         l->flops += wa__plan_node_flops(l->g, n);
@@ -160,29 +160,21 @@ static void attend(lanes *l, uint32_t i)
     }
 }
 
-/* Input 0 of a window or of a Gather along the rows, and what else the item has of them. */
-static lanes_ref reached(lanes *l, uint32_t i, uint32_t lane, int64_t pads[2], int64_t *low)
+/* Input 0 of a Gather along the rows: places [first, end) of its constant, counted from `low`. */
+static lanes_ref reached(lanes *l, uint32_t i, uint32_t lane, int64_t place[2], int64_t *low)
 {
     const wa_node *n = node_of(l, i);
     const lanes_rule *r = &l->rule[i];
-    int64_t count = rows_of(l, n->outputs[0], r->axis), cut = wa__lanes_cut(count), all = rows_of(l, n->inputs[0], r->axis);
-    int64_t first = lane ? cut : 0, end = lane ? count : cut, from, to;
-    if (r->how == LANES_WINDOW) {
-        from = first * r->stride - r->begin;
-        to = (end - 1) * r->stride - r->begin + r->reach;
-        pads[0] = from < 0 ? -from : 0;
-        pads[1] = to > all ? to - all : 0;
-        from += pads[0], to -= pads[1];
-    } else {
-        wa_view v = {l->g->values[n->inputs[1]].type, (void *)(uintptr_t)l->g->values[n->inputs[1]].data};
-        from = wa__get_i64(&v, first), to = from + 1;
-        for (int64_t k = first; k < end; k++) {
-            int64_t at = wa__get_i64(&v, k);
-            if (at < from) from = at;
-            if (at >= to) to = at + 1;
-        }
-        *low = from, pads[0] = first, pads[1] = end;
+    int64_t count = rows_of(l, n->outputs[0], r->axis), cut = wa__lanes_cut(count);
+    wa_view v = {l->g->values[n->inputs[1]].type, (void *)(uintptr_t)l->g->values[n->inputs[1]].data};
+    place[0] = lane ? cut : 0, place[1] = lane ? count : cut;
+    int64_t from = wa__get_i64(&v, place[0]), to = from + 1;
+    for (int64_t k = place[0]; k < place[1]; k++) {
+        int64_t at = wa__get_i64(&v, k);
+        if (at < from) from = at;
+        if (at >= to) to = at + 1;
     }
+    *low = from;
     return rows(l, i, n->inputs[0], r->axis, from, to, lane);
 }
 
@@ -191,18 +183,17 @@ static lanes_ref copy(lanes *l, uint32_t i, const lanes_rule *r, uint32_t lane)
 {
     const wa_node *n = node_of(l, i);
     lanes_ref *in = wa__alloc(n->input_count + 1u, sizeof *in), made = nothing;
-    bool moves = r && (r->how == LANES_WINDOW || r->how == LANES_TAKE);
-    int64_t pads[2] = {0}, low = 0;
+    bool takes = r && r->how == LANES_TAKE;
+    int64_t place[2] = {0}, low = 0;
     if (!in) l->status = wa__no_memory(l->err, "halves of a graph");
     for (uint32_t k = 0; in && k < n->input_count; k++) {
         uint32_t a = r && n->inputs[k] != WA_NONE ? wa__lanes_input(l->g, n, r, k) : LANES_WHOLE;
         if (n->inputs[k] == WA_NONE) in[k] = nothing;
-        else if (moves && k == 0) in[k] = reached(l, i, lane, pads, &low);
+        else if (takes && k == 0) in[k] = reached(l, i, lane, place, &low);
         else if (a == LANES_WHOLE) in[k] = whole(l, i, n->inputs[k], lane);
         else in[k] = half(l, i, n->inputs[k], a, rows_of(l, n->outputs[0], r->axis), lane);
     }
-    lanes_kind kind = !moves ? LANES_COPY : r->how == LANES_WINDOW ? LANES_PADS : LANES_PLACES;
-    if (in) made = with(l, add(l, i, n->op, kind, in, n->input_count, lane), 0, pads[0], pads[1]);
+    if (in) made = with(l, add(l, i, n->op, takes ? LANES_PLACES : LANES_COPY, in, n->input_count, lane), 0, place[0], place[1]);
     wa__free(in);
     if (made.item == NO_ITEM) return made;
     wa__lanes_item(l, made.item)->out_count = n->output_count;
@@ -290,9 +281,9 @@ static void done(lanes *l)
     wa__free(l->shared);
 }
 
-wa_status wa__plan_lanes(const wa_graph *g, bool lines, wa_graph **out, uint32_t **part, wa_error *err)
+wa_status wa__plan_lanes(const wa_graph *g, wa_graph **out, uint32_t **part, wa_error *err)
 {
-    lanes l = {.err = err, .lines = lines, .stages = 1};
+    lanes l = {.err = err, .stages = 1};
     *out = NULL;
     if (init(&l, g)) {
         decide(&l);

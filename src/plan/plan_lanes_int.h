@@ -15,7 +15,6 @@ typedef enum lanes_how {
     LANES_ROWS,      /* the rows of its inputs that wa__lanes_input says, cut where the result is */
     LANES_TOKENS,    /* attention along the tokens: keys and values of both halves */
     LANES_POSITIONS, /* an embedding whose positions are those of its tokens: rows, and input 3 is cut along axis 0 */
-    LANES_WINDOW,    /* rows of input 0 that a sliding window reaches, its padding the half's own */
     LANES_TAKE,      /* Gather by constant places along the rows */
     LANES_SUM,       /* a sum or mean over the rows: of both halves' sums, in each lane that wants it; the result is whole */
 } lanes_how;
@@ -24,11 +23,9 @@ typedef enum lanes_how {
 typedef struct lanes_rule {
     uint32_t axis; /* of the rows in its result; LANES_WHOLE: the result is whole */
     lanes_how how;
-    int64_t stride, begin, reach; /* WINDOW: of the axis; reach: rows that one place spans */
-    int64_t wide[2];                   /* WINDOW: padding of the other axis */
 } lanes_rule;
 /* False: the node is done whole. axis: per value, of its rows, or LANES_WHOLE. */
-bool wa__lanes_rule(const wa_graph *g, const wa_node *n, bool lines, const uint8_t *axis, lanes_rule *r);
+bool wa__lanes_rule(const wa_graph *g, const wa_node *n, const uint8_t *axis, lanes_rule *r);
 /* The axis along which input i is cut for the halves of the node, LANES_WHOLE when both read all of it. */
 uint32_t wa__lanes_input(const wa_graph *g, const wa_node *n, const lanes_rule *r, uint32_t i);
 
@@ -39,7 +36,6 @@ typedef struct lanes_ref { /* a value of the new graph, before it is made */
 
 typedef enum lanes_kind {
     LANES_COPY,  /* the node, or (ATTENTION of a QkvAttention) its op with the node's attributes */
-    LANES_PADS,  /* the node with other padding along its rows: from, to */
     LANES_PLACES, /* the node with places [from, to) of its constant input 1, counted from `low` */
     LANES_SLICE, /* [from, to) along axis */
     LANES_JOIN,  /* along axis */
@@ -64,7 +60,6 @@ typedef struct lanes_item { /* a node of the new graph */
 typedef struct lanes {
     wa_graph *g;       /* a copy: the new nodes are appended, the old ones go */
     uint32_t nodes;    /* old ones */
-    bool lines;        /* images are cut too */
     uint8_t *axis;     /* per value */
     lanes_ref (*half)[LANES], (*whole)[LANES]; /* per value: made so far */
     uint8_t *need;     /* per node: bit z: lane z wants its whole result; 4: its halves are wanted */

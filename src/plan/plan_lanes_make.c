@@ -41,16 +41,7 @@ static bool attributes(lanes *l, const lanes_item *m, uint32_t made)
     n->opset = m->kind <= LANES_PLACES ? old.opset : 18;
     if (m->kind <= LANES_PLACES) n->attrs = old.attrs, n->attr_count = old.attr_count;
     if (m->kind == LANES_JOIN) return wa__node_set_int(l->g, made, "axis", m->axis);
-    if (m->kind == LANES_PART) return wa__node_set_int(l->g, made, "keepdims", wa__node_int(&old, "keepdims", 1));
-    if (m->kind != LANES_PADS) return true;
-    n->attrs = WA_ARENA_NEW(l->g->arena, wa_attr, 2 * old.attr_count + 2u); /* the node's own from here on, with room */
-    if (!n->attrs) return false;
-    n->attr_count = 0;
-    for (uint32_t i = 0; i < old.attr_count; i++)
-        if (!wa__str_is(old.attrs[i].name, "pads") && !wa__str_is(old.attrs[i].name, "auto_pad")) n->attrs[n->attr_count++] = old.attrs[i];
-    const lanes_rule *r = &l->rule[m->node];
-    const int64_t pads[4] = {m->from, r->wide[0], m->to, r->wide[1]};
-    return wa__node_set_ints(l->g, made, "pads", pads, 4);
+    return m->kind != LANES_PART || wa__node_set_int(l->g, made, "keepdims", wa__node_int(&old, "keepdims", 1));
 }
 
 static bool make(lanes *l, lanes_item *m)

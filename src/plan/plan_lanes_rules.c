@@ -1,10 +1,9 @@
 /* Which operators work row by row, and which rows of their inputs the rows of their result want. Rows are the
- * first axis of a batch where it has several, else tokens (axis 1 of [batch, tokens, width]) or lines (axis 2 of
- * [batch, channels, height, width]). */
-#include "base/window.h"
+ * first axis of a batch where it has several, else tokens (axis 1 of [batch, tokens, width], axis 2 of
+ * [batch, heads, tokens, width]). */
 #include "plan/plan_lanes_int.h"
 
-enum { TOKENS_MIN = 32, LINES_MIN = 16, ROWS_MIN = 4 };
+enum { TOKENS_MIN = 32, HEADS_TOKENS_MIN = 16, ROWS_MIN = 4 };
 
 static const wa_tensor_type *type_of(const wa_graph *g, const wa_node *n, uint32_t i)
 {
@@ -26,7 +25,7 @@ static bool agree(const wa_graph *g, const wa_node *n, const uint8_t *axis, cons
 {
     for (uint32_t i = 0; i < n->input_count; i++) {
         uint32_t has = axis_of(n, axis, i), want = wa__lanes_input(g, n, r, i);
-        bool other = (r->how == LANES_POSITIONS && i == 3) || ((r->how == LANES_WINDOW || r->how == LANES_TAKE || n->op == WA_OP_ConvTranspose) && i == 0);
+        bool other = (r->how == LANES_POSITIONS && i == 3) || (r->how == LANES_TAKE && i == 0);
         if (want == LANES_WHOLE) continue;
         if (has != LANES_WHOLE && has != want) return false;
         if (!other && type_of(g, n, i)->dims[want] != out_of(g, n)->dims[r->axis]) return false;
@@ -41,7 +40,7 @@ static uint32_t seed(const wa_tensor_type *t)
 {
     if (!t || (t->rank != 3 && t->rank != 4) || t->dtype != WA_F32) return LANES_WHOLE;
     if (t->dims[0] > 1) return 0;
-    return t->rank == 3 ? (t->dims[1] >= TOKENS_MIN ? 1 : LANES_WHOLE) : t->dims[2] >= LINES_MIN ? 2 : LANES_WHOLE;
+    return t->rank == 3 ? (t->dims[1] >= TOKENS_MIN ? 1 : LANES_WHOLE) : t->dims[2] >= HEADS_TOKENS_MIN ? 2 : LANES_WHOLE;
 }
 
 static bool product(const wa_graph *g, const wa_node *n, const uint8_t *axis, lanes_rule *r)
@@ -83,35 +82,20 @@ static bool embedding(const wa_graph *g, const wa_node *n, const uint8_t *axis, 
 }
 
 /* --- images --------------------------------------------------------------------------------------------- */
-static bool window(const wa_graph *g, const wa_node *n, bool lines, const uint8_t *axis, lanes_rule *r)
+/* Batches alone: a single image stays whole (plan_build.c says why). */
+static bool window(const wa_graph *g, const wa_node *n, const uint8_t *axis, lanes_rule *r)
 {
-    const wa_tensor_type *x = type_of(g, n, 0), *k = type_of(g, n, 1), *o = out_of(g, n);
+    const wa_tensor_type *x = type_of(g, n, 0);
     bool conv = n->op == WA_OP_Conv || n->op == WA_OP_ConvAct;
-    wa_window w;
     r->axis = axis_of(n, axis, 0);
-    if (r->axis == LANES_WHOLE && conv && (lines || x->dims[0] > 1)) r->axis = seed(x);
-    if (r->axis == LANES_WHOLE || x->rank != 4 || n->output_count != 1 || x->dtype != WA_F32) return false;
-    if (r->axis == 0) return true;
-    if (r->axis != 2 || o->dims[2] < ROWS_MIN || wa__node_int(n, "ceil_mode", 0)) return false;
-    if (conv ? wa__window_conv(x, k, n->attrs, n->attr_count, &w) : wa__window_pool(x, n->attrs, n->attr_count, &w)) return false;
-    r->how = LANES_WINDOW;
-    r->stride = w.stride[1], r->begin = w.begin[1], r->reach = w.dilation[1] * (w.kernel[1] - 1) + 1;
-    r->wide[0] = w.begin[2], r->wide[1] = w.end[2];
-    int64_t cut = wa__lanes_cut(o->dims[2]); /* neither half lies in the padding */
-    return (cut - 1) * r->stride - r->begin + r->reach > 0 && cut * r->stride - r->begin < x->dims[2];
+    if (r->axis == LANES_WHOLE && conv && x->dims[0] > 1) r->axis = seed(x);
+    return r->axis == 0 && x->rank == 4 && n->output_count == 1 && x->dtype == WA_F32;
 }
 
-/* Where no window of the result reaches over a cut of the input: its stride is its height. */
 static bool transposed(const wa_graph *g, const wa_node *n, const uint8_t *axis, lanes_rule *r)
 {
-    const wa_tensor_type *x = type_of(g, n, 0), *o = out_of(g, n);
-    wa_window w;
     r->axis = axis_of(n, axis, 0);
-    if (r->axis == LANES_WHOLE || x->rank != 4 || wa__attr_find(n->attrs, n->attr_count, "output_shape")) return false;
-    if (r->axis != 2) return r->axis == 0;
-    if (wa__window_conv_transpose(x, type_of(g, n, 1), n->attrs, n->attr_count, &w)) return false;
-    bool apart = w.kernel[1] == w.stride[1] && w.dilation[1] == 1 && w.begin[1] == 0 && o->dims[2] == x->dims[2] * w.stride[1];
-    return apart && wa__lanes_cut(o->dims[2]) == wa__lanes_cut(x->dims[2]) * w.stride[1];
+    return r->axis == 0 && type_of(g, n, 0)->rank == 4 && !wa__attr_find(n->attrs, n->attr_count, "output_shape");
 }
 
 static bool take(const wa_graph *g, const wa_node *n, const uint8_t *axis, lanes_rule *r)
@@ -152,7 +136,7 @@ static bool sum(const wa_graph *g, const wa_node *n, const uint8_t *axis, lanes_
     return over || out_of(g, n)->rank == rank;
 }
 
-bool wa__lanes_rule(const wa_graph *g, const wa_node *n, bool lines, const uint8_t *axis, lanes_rule *r)
+bool wa__lanes_rule(const wa_graph *g, const wa_node *n, const uint8_t *axis, lanes_rule *r)
 {
     bool fits = false;
     *r = (lanes_rule){.axis = LANES_WHOLE};
@@ -162,7 +146,7 @@ bool wa__lanes_rule(const wa_graph *g, const wa_node *n, bool lines, const uint8
     case WA_OP_LayerNormalization: case WA_OP_SkipLayerNorm: case WA_OP_RMSNormalization: case WA_OP_SimplifiedLayerNormalization: fits = norm(g, n, axis, r); break;
     case WA_OP_Attention: case WA_OP_QkvAttention: fits = attention(g, n, axis, r); break;
     case WA_OP_EmbedLayerNorm: fits = embedding(g, n, axis, r); break;
-    case WA_OP_Conv: case WA_OP_ConvAct: case WA_OP_MaxPool: case WA_OP_AveragePool: fits = window(g, n, lines, axis, r); break;
+    case WA_OP_Conv: case WA_OP_ConvAct: case WA_OP_MaxPool: case WA_OP_AveragePool: fits = window(g, n, axis, r); break;
     case WA_OP_ConvTranspose: fits = transposed(g, n, axis, r); break;
     case WA_OP_Gather: fits = take(g, n, axis, r); break;
     case WA_OP_Concat: fits = concat(g, n, axis, r); break;

@@ -156,8 +156,7 @@ static uint32_t with_ints(wa_graph *g, wa_op op, const uint32_t *in, uint32_t co
     return y;
 }
 
-/* An odd number of lines makes the doubled ones meet at other places: three stages more.
- * x -> convolutions of every kind -> pools -> what is summed over all lines, times each -> twice as high -> transposed -> joined. */
+/* x -> convolutions of every kind -> pools -> what is summed over all lines, times each -> twice as high -> transposed -> joined. */
 static wa_graph *convolutions(const picture *p)
 {
     static const int64_t same[4] = {1, 1, 1, 1}, one_side[4] = {0, 1, 2, 1}, two[2] = {2, 2}, wide[4] = {2, 2, 2, 2}, three[2] = {3, 3}, half[2] = {3, 1};
@@ -196,7 +195,7 @@ static void compare(const wa_graph *g, uint32_t stages, const form *f, size_t wh
     uint32_t *part = NULL;
     wa_error err = {0};
     size_t n, m;
-    assert_ok(wa__plan_lanes(g, true, &halves, &part, &err), err);
+    assert_ok(wa__plan_lanes(g, &halves, &part, &err), err);
     if (!halves) fail_msg("case %zu: no halves", which);
     check_parts(halves, part, stages);
     float *want = result(g, f, &n), *got = result(halves, f, &m), most = 0;
@@ -214,13 +213,19 @@ static void compare(const wa_graph *g, uint32_t stages, const form *f, size_t wh
 static void images_in_halves(void **state)
 {
     (void)state;
-    static const picture cases[] = {{1, 180, 110, 8}, {1, 177, 121, 11}, {1, 163, 127, 11}, {2, 90, 110, 2}, {3, 75, 90, 2}};
+    static const picture cases[] = {{2, 90, 110, 2}, {3, 75, 90, 2}, {3, 73, 91, 2}}, single = {1, 180, 110, 0};
     for (uint32_t i = 0; i < NUMBERS; i++) numbers[i] = (float)((i * 2654435761u >> 16) % 1001) / 5000.0f - 0.1f;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         wa_graph *g = convolutions(&cases[i]);
         compare(g, cases[i].stages, NULL, i);
         wa__graph_free(g);
     }
+    wa_graph *g = convolutions(&single), *halves = NULL;
+    uint32_t *part = NULL;
+    wa_error err = {0};
+    assert_ok(wa__plan_lanes(g, &halves, &part, &err), err);
+    assert_null(halves); /* an image stays whole */
+    wa__graph_free(g);
 }
 
 static void same_in_halves(void **state)
@@ -249,7 +254,7 @@ static void not_worth_it(void **state)
     wa_graph *g = encoder(&few), *halves = NULL;
     uint32_t *part = NULL;
     wa_error err = {0};
-    assert_ok(wa__plan_lanes(g, true, &halves, &part, &err), err);
+    assert_ok(wa__plan_lanes(g, &halves, &part, &err), err);
     assert_null(halves);
     assert_null(part);
     wa__graph_free(g);
@@ -297,7 +302,7 @@ static void no_memory(void **state)
         uint32_t *part = NULL;
         wa_error err = {0};
         (void)wa__alloc_fail_at(k);
-        wa_status s = wa__plan_lanes(g, true, &halves, &part, &err);
+        wa_status s = wa__plan_lanes(g, &halves, &part, &err);
         failed = s != WA_OK;
         (void)wa__alloc_fail_at(0);
         if (failed) assert_int_equal(s, WA_NO_MEMORY);
